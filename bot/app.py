@@ -1,0 +1,274 @@
+"""The wiring: configuration → store → desk → channels → aiohttp application; no other file builds things."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+from collections.abc import Callable, Coroutine, Mapping
+from datetime import timedelta
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+
+
+from bot.channel import Channel
+from bot.clock import Clock, Ticks
+from bot.courier import Courier
+from bot.data import data
+from bot.desk import Desk
+from bot.face import Face, Room
+from bot.outward import connector
+from bot.pay import notify
+from bot.pay.till import Till
+from bot.pay.wxpay import Merchant, WxPay
+from bot.serving import providable
+from bot.settings import Settings
+from bot.shared import InProcess, InRedis, Shared
+from bot.web import health, pages
+from bot.web.drawing import Easel
+from bot.wechat import webhook as wechat_webhook
+from bot.wechat.api import WeChat
+from bot.wechat.tokens import TokensShared
+from bot.weibo import webhook as weibo_webhook
+from bot.weibo.api import Weibo
+from handlers.errands import AskRefund, AskTrade, CloseTrade, DrawCard, PayBack, Prepay
+from handlers.routing import load
+from models import tables, tick
+from models.base import Event, Work
+from models.catalog import Catalogs
+from models.figures import Figures
+from models.product import ProductGlance
+from models.seal import Keys, Sealed
+from models.store import Store
+
+log = logging.getLogger(__name__)
+
+STOP_SECONDS = 10.0
+CATALOG_SECONDS = 2
+
+
+def figures_of(settings: Settings) -> Figures:
+    """The settings' figures as the rules take them."""
+    parts: dict[str, Any] = {}
+    for part in dataclasses.fields(Figures):
+        section = getattr(settings, part.name, None)
+        if section is None:
+            continue
+        kind = type(getattr(Figures(), part.name))
+        known = {f.name for f in dataclasses.fields(kind)}
+        parts[part.name] = kind(**{k: v for k, v in section.model_dump().items() if k in known})
+    return Figures(
+        shop_name=settings.shop.name,
+        zone=settings.shop.timezone,
+        public_url=settings.shop.public_url.rstrip("/"),
+        **parts,
+    )
+
+
+class Tasks:
+    """The only place where tasks are started; a task that fails is logged and takes no other with it."""
+
+    def __init__(self) -> None:
+        self._all: set[asyncio.Task[Any]] = set()
+        self._closed = False
+
+    def spawn(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Run beside everything else; whoever awaits the task gets its result or failure."""
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._all.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._all.discard(task)
+        if not task.cancelled() and (failure := task.exception()) is not None:
+            log.error("a task failed", exc_info=failure)
+
+    async def settle(self, seconds: float) -> None:
+        """Wait until what is in hand is finished, at most so long."""
+        mine = asyncio.current_task()
+        pending = {t for t in self._all if t is not mine}
+        if pending:
+            await asyncio.wait(pending, timeout=seconds)
+
+    async def close(self) -> None:
+        for task in list(self._all):
+            task.cancel()
+        await asyncio.gather(*self._all, return_exceptions=True)
+
+
+@dataclasses.dataclass
+class House:
+    """The whole shop, wired. `start` opens it, `stop` finishes what is in hand and closes it."""
+
+    settings: Settings
+    clock: Clock = dataclasses.field(default_factory=Clock)
+    works: bool = True  # the courier and the clock run in this process
+    serves: bool = True
+    movable: bool = False  # the clock's offset row counts (demo and tests only)
+    frame_ancestors: str = "'none'"
+
+    def __post_init__(self) -> None:
+        settings = self.settings
+        self.figures = figures_of(settings)
+        self.keys = Keys(
+            settings.secret.key.get_secret_value(),
+            tuple(k.get_secret_value() for k in settings.secret.old_keys),
+        )
+        Sealed.keys = self.keys
+        self.store = Store(settings.database.url)
+        self.shared: Shared = (
+            InRedis(settings.redis.url, self.clock.now) if settings.redis.url else InProcess(self.clock.now)
+        )
+        self.catalogs = Catalogs()
+        self.face = Face(
+            data("templates"), settings.shop.timezone, settings.shop.name, settings.shop.public_url
+        )
+        self.tasks = Tasks()
+        self.ticks = Ticks()
+        self.shop = load(providable)
+        self.counts: dict[str, int] = {}
+        self.stopping = False
+        rooms: dict[str, Room] = {}
+        if settings.wechat:
+            rooms["wechat"] = Room(
+                settings.wechat.room_bytes, "bytes", settings.wechat.tappable, pictures=True
+            )
+        if settings.weibo:
+            rooms["weibo"] = Room(settings.weibo.room_characters, "characters")
+        self.desk = Desk(
+            self.shop,
+            self.store,
+            self.shared,
+            self.clock,
+            self.face,
+            rooms,
+            self.figures,
+            self.catalogs,
+            self.keys,
+            self.tasks.spawn,
+        )
+
+    def count(self, word: str) -> None:
+        """One more refusal, fault or event of this name, for the metrics."""
+        self.counts[word] = self.counts.get(word, 0) + 1
+
+    async def open(self) -> None:
+        """Open what needs the loop: the client session, the channels, the cashier, the courier, the catalogue."""
+        settings = self.settings
+        if self.movable:
+            self.clock.offset = max(self.clock.offset, await tick.offset(self.store.reader))
+        self.http = aiohttp.ClientSession(connector=connector(), timeout=aiohttp.ClientTimeout(total=10))
+        self.channels: dict[str, Channel] = {}
+        if settings.wechat:
+            tokens = TokensShared(self.shared, settings.wechat.app_id, self.clock.now)
+            self.channels["wechat"] = WeChat(settings.wechat, self.http, self.clock.now, tokens)
+        if settings.weibo:
+            self.channels["weibo"] = Weibo(settings.weibo, self.http)
+        easel = Easel(self.channels, ProductGlance(self.store.reader).picture, self.clock)
+        performers: dict[Any, Any] = {DrawCard: easel.perform}
+        self.pay: WxPay | None = None
+        if settings.wechat_pay and settings.wechat:
+            merchant = Merchant.read(settings.wechat_pay, settings.wechat.app_id)
+            self.pay = WxPay(merchant, self.http, self.clock.now)
+            self.till = Till(self.pay, self.clock, settings)
+            performers |= {
+                kind: self.till.perform for kind in (Prepay, AskTrade, CloseTrade, PayBack, AskRefund)
+            }
+        self.courier = Courier(
+            self.store,
+            self.clock,
+            self.shared,
+            self.desk,
+            self.figures,
+            self.channels,
+            performers,
+            _events(),
+        )
+        self.desk.perform = self.courier.perform
+        await self.catalogs.refresh(self.store.reader)
+
+    def application(self) -> web.Application:
+        """The aiohttp application with every door."""
+        app = web.Application(client_max_size=64 * 1024)
+        app.middlewares.append(pages.headers(self))
+        if self.settings.wechat:
+            app.add_routes(
+                wechat_webhook.doors(self.settings.wechat, self.desk, self.clock, count=self.count)
+            )
+        if self.settings.weibo:
+            app.add_routes(weibo_webhook.doors(self.settings.weibo, self.desk, self.clock, count=self.count))
+        if self.pay is not None:
+            app.add_routes(notify.doors(self.pay, self._paid, self.clock, refused=self.count))
+        app.add_routes(pages.doors(self))
+        app.add_routes(health.doors(self))
+        return app
+
+    async def _paid(self, notice: notify.Notice) -> bool:
+        await self.desk.fact(await self.till.noticed(notice))
+        return True
+
+    def start(self) -> None:
+        """Start what runs by itself: write-behind, the catalogue's look, and, where this process works, the rest."""
+        self.ticks.every(1, "write-behind", self.desk.write_behind)
+        self.ticks.every(CATALOG_SECONDS, "catalogue", self._refresh)
+        if self.works:
+            for one in self.shop.ticks:
+                self.ticks.every(10, one.name, lambda one=one: self.desk.look(one))  # type: ignore[misc]
+            self.tasks.spawn(self.courier.run())
+            self.tasks.spawn(self._beat())
+        self.ticks.start()
+
+    async def _refresh(self) -> None:
+        await self.catalogs.refresh(self.store.reader)
+
+    async def _beat(self) -> None:
+        """A worker's heartbeat, for readyz."""
+        while True:
+            await self.shared.put("worker", str(self.clock.timestamp()), 120)
+            await asyncio.sleep(20)
+
+    async def look_all(self) -> None:
+        """Everything that is due at this moment: ticks, pushes, errands (after the clock has been moved)."""
+        await self.desk.write_behind()
+        for one in self.shop.ticks:
+            await self.desk.look(one)
+        await self.courier.drain()
+        await self.catalogs.refresh(self.store.reader)
+
+    async def move_clock(self, by: timedelta) -> None:
+        """Move the shop's clock (demo and tests only) and let everything that has become due happen."""
+        if not self.movable:
+            raise RuntimeError("the clock moves only in the demo and in tests")
+        self.clock.move(by)
+        async with self.store.session() as session, session.begin():
+            await tick.set_offset(Work(session, self.clock.now()), self.clock.offset)
+        await self.look_all()
+
+    async def stop(self) -> None:
+        """Take nothing new, finish what is in hand within 10 seconds, close."""
+        self.stopping = True
+        self.ticks.stop()
+        await self.tasks.settle(0 if not self.desk.busy else STOP_SECONDS)
+        await self.desk.write_behind()
+        await self.tasks.close()
+        await self.http.close()
+        await self.shared.close()
+        await self.store.close()
+
+
+def _events() -> Mapping[str, type[Event]]:
+    """Every event by name, so that one whose reaction failed can be reacted to later."""
+    tables.modules()
+    found: dict[str, type[Event]] = {}
+    todo: list[type[Event]] = [Event]
+    while todo:
+        kind = todo.pop()
+        found[kind.__name__] = kind
+        todo.extend(kind.__subclasses__())
+    return found
+
+
+Build = Callable[[Settings], House]

@@ -1,0 +1,584 @@
+"""The desk: one message, one transaction, one answer; the only commit on the message path."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from bot.clock import Clock
+from bot.face import Answer, Face, Rendered, Room
+from bot.serving import Guest, Step, desk_refusal, provide, render_post
+from bot.shared import Recalled, Shared
+from handlers.asking import Intent
+from handlers.errands import packed
+from handlers.replies import Errand, Post, Question, Reply
+from handlers.routing import Lost, Shop, Tick, Told, call, resolve
+from models import inbox, outbox, tick
+from models.audit import record
+from models.base import Contended, Event, Refusal, Work
+from models.budget import Heard, heard
+from models.catalog import Catalogs
+from models.figures import Figures
+from models.follower import FollowerGlance, Followers, Me, Visit
+from models.seal import Keys
+from models.staff import Role, StaffGlance
+from models.store import Store
+from models.talk import PENDING_SECONDS, Talk, Talking
+
+log = logging.getLogger(__name__)
+
+HOPS = 3
+TRIES = 3
+DEPTH = 5
+TYPED = frozenset({"text", "image", "voice", "video", "location", "link", "other"})
+TAPPED = frozenset({"click", "follow", "scan"})
+LEASE_MS = outbox.LEASE_SECONDS * 1000
+
+
+@dataclass
+class _Running:
+    task: asyncio.Task[Answer] | None = None
+    waiting: int = 0
+
+
+@dataclass(frozen=True)
+class Done:
+    """What came of one changing step: the reply, its face, and the errand to perform at once."""
+
+    reply: Reply
+    answer: Answer
+    errand: outbox.Promise | None = None
+
+
+@dataclass
+class Desk:
+    """Hears, decides, answers. Pages, callbacks and ticks come in here too."""
+
+    shop: Shop
+    store: Store
+    shared: Shared
+    clock: Clock
+    face: Face
+    rooms: Mapping[str, Room]
+    figures: Figures
+    catalogs: Catalogs
+    keys: Keys
+    spawn: Callable[[Coroutine[Any, Any, Any]], asyncio.Task[Any]]
+    perform: Callable[[outbox.Promise], Awaitable[Reply | None]] | None = (
+        None  # set by the app: the courier's hands
+    )
+    _turns: dict[tuple[str, str, str], tuple[asyncio.Lock, list[int]]] = field(default_factory=dict)
+    _running: dict[tuple[str, str, str, str], _Running] = field(default_factory=dict)
+    _heard: list[Heard] = field(default_factory=list)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a message is being handled."""
+        return bool(self._turns)
+
+    # -- messages -----------------------------------------------------------------------------------
+
+    async def hear_within(self, told: Told, seconds: float) -> Answer | None:
+        """The answer, or None when it takes longer; then it follows as a message of its own."""
+        name = (told.channel, told.account, told.who, told.key)
+        running = self._running.get(name) if told.key else None
+        if running is None or running.task is None:
+            running = _Running()
+            running.task = self.spawn(self._run(told, name, running))
+            if told.key:
+                self._running[name] = running
+        running.waiting += 1
+        try:
+            return await asyncio.wait_for(asyncio.shield(running.task), seconds)
+        except TimeoutError:
+            return None
+        finally:
+            running.waiting -= 1
+
+    async def _run(self, told: Told, name: tuple[str, str, str, str], running: _Running) -> Answer:
+        try:
+            answer = await self.hear(told)
+        finally:
+            if told.key:
+                self._running.pop(name, None)
+        if running.waiting == 0 and not answer.silent:
+            await self.say_later(told, answer)
+        return answer
+
+    async def say_later(self, told: Told, answer: Answer) -> None:
+        """The door could not wait for this answer: it goes out as a message, or is shown first at the next visit."""
+        async with self._work() as work:
+            follower = await Followers(work).meet(told.channel, told.account, told.who, work.now)
+            await outbox.promise(
+                work,
+                [
+                    {
+                        "kind": "answer",
+                        "name": "late",
+                        "key": f"late:{follower.id}:{told.key or work.now.timestamp()}",
+                        "follower_id": follower.id,
+                        "payload": answer.to_json(),
+                    }
+                ],
+            )
+        await self.shared.say("outbox")
+
+    async def hear(self, told: Told) -> Answer:
+        """One message, one transaction, one answer; the same message gets the same answer again."""
+        async with self._turn(told):
+            return await self._hear(told)
+
+    @asynccontextmanager
+    async def _turn(self, told: Told) -> AsyncIterator[None]:
+        """One person's messages are handled in the order they came."""
+        who = (told.channel, told.account, told.who)
+        lock, waiting = self._turns.setdefault(who, (asyncio.Lock(), [0]))
+        waiting[0] += 1
+        try:
+            async with lock:
+                yield
+        finally:
+            waiting[0] -= 1
+            if not waiting[0]:
+                self._turns.pop(who, None)
+
+    async def _hear(self, told: Told) -> Answer:
+        now = self.clock.now()
+        talk_name = f"{told.channel}:{told.account}:{told.who}"
+        message = f"{talk_name}:{told.key}" if told.key else ""
+        recalled = await self.shared.recall(message, talk_name)
+        if recalled.answer is not None:
+            return Answer.from_json(json.loads(recalled.answer))
+        visit = await FollowerGlance(self.store.reader).visit(told.channel, told.account, told.who, told.key)
+        if visit is None:
+            return await self._change(told, recalled)
+        if visit.answered:
+            return Answer.from_json(visit.answer or {})
+        if (hint := await self._too_many(told, talk_name)) is not None:
+            return hint
+        talking, lost = _overlaid(visit, recalled)
+        step = Step(self, Me, visit.me, self.store.reader, None, now, talking)
+        intent, stale = await self._understand(told, step, lost)
+        if intent.changes or visit.missed:
+            return await self._change(told, recalled)
+        try:
+            reply = await self._ask(step, intent)
+        except Refusal as refusal:
+            reply = desk_refusal(refusal)
+        if reply is None or (self._private(told, intent, reply)):
+            return await self._change(told, recalled)
+        reply = replace(reply, facts=reply.facts | {"stale": True}) if stale and reply.lines else reply
+        rendered = self._shown(reply, told.channel, talking, stale)
+        _remember(talking, intent, reply, rendered, now)
+        overlay = json.dumps({"number": visit.number, "state": talking.dump()}, ensure_ascii=False)
+        answer = json.dumps(rendered.answer.to_json(), ensure_ascii=False)
+        await self.shared.keep(message, answer, talk_name, overlay)
+        self._note_heard(visit.me.id, told, now)
+        return rendered.answer
+
+    async def _understand(self, told: Told, step: Step, lost: bool) -> tuple[Intent, bool]:
+        """What was asked; True when a number's list was stale and is asked again instead."""
+
+        def find(role: Role) -> tuple[Intent, bool]:
+            try:
+                return resolve(
+                    told, step.talking, step.now, self.catalogs.current, role=role, lost=lost
+                ), False
+            except Lost as gone:
+                listing = gone.listing if gone.listing is not None and not gone.listing.changes else None
+                return listing or self.shop.kinds["stale"](told), True
+
+        found, stale = find(Role.OWNER)
+        if found.role > Role.ANYONE or (stale and found.role > Role.ANYONE):
+            # Staff roles are never cached: who was dismissed a second ago is a customer now.
+            role = await StaffGlance(step.reader).role_of(step.me.id)
+            if found.role > role or (found.role > Role.ANYONE and not self._staff_here(told)):
+                found, stale = find(Role.ANYONE)
+        return found, stale
+
+    def _staff_here(self, told: Told) -> bool:
+        # On a channel whose bodies anybody could have written, staff commands do not exist.
+        return told.signed
+
+    def _private(self, told: Told, intent: Intent, reply: Reply) -> bool:
+        personal = intent.personal if reply.personal is None else reply.personal
+        return personal and not told.signed
+
+    async def _ask(self, step: Step, intent: Intent) -> Reply | None:
+        """Answer from what can be read; None when it turns out that something changes."""
+        for _ in range(HOPS + 1):
+            if intent.changes:
+                return None
+            found = await call(self.shop.handlers[type(intent)], intent, lambda kind: provide(step, kind))
+            if isinstance(found, Reply):
+                return found if found.errand is None else None
+            intent = found
+        raise RuntimeError(f"{type(intent).__name__} was handed over more than {HOPS} times")
+
+    async def _change(self, told: Told, recalled: Recalled) -> Answer:
+        """One transaction for a message that changes something, its inbox row first."""
+        done: Done | None = None
+        again: dict[str, Any] | None = None
+        async with self._work() as work:
+            noted = None
+            if told.key:
+                noted = await inbox.note(work, told.channel, told.account, told.who, told.key)
+                if noted is None:
+                    again = await inbox.answered(work, told.channel, told.account, told.who, told.key)
+            if again is None:
+                done, number = await self._changed(work, told, recalled)
+                if noted is not None:
+                    await inbox.keep(work, noted, done.answer.to_json())
+        if again is not None:
+            return Answer.from_json(again)
+        assert done is not None
+        if done.errand is not None and self.perform is not None:
+            self.spawn(self._performed(done.errand))
+        await self.shared.say("outbox")
+        return done.answer
+
+    async def _performed(self, errand: outbox.Promise) -> None:
+        assert self.perform is not None
+        try:
+            await self.perform(errand)
+        except Exception:  # the row is leased: the courier does it again when the lease ends
+            log.exception("foreground errand failed", extra={"errand": errand.name})
+
+    async def _changed(self, work: Work, told: Told, recalled: Recalled) -> tuple[Done, int]:
+        followers = Followers(work)
+        me = await followers.meet(told.channel, told.account, told.who, work.now)
+        row = await followers.talk(me.id)
+        visit = Visit(_me(me), row.number, row.state, row.missed, False, None)
+        talking, lost = _overlaid(visit, recalled)
+        await self._heard_now(work, me.id, told)
+        step = Step(self, Me, visit.me, work, work, work.now, talking, follower=me, kept=[me, row])
+        intent, stale = await self._understand(told, step, lost)
+        reply, post, intent = await self._tried(work, step, intent, fact=False)
+        if intent.changes and intent.role > Role.ANYONE and not reply.refused:
+            await record(work, me.id, intent.verb, _facts(intent))
+        errand = await self._promise(work, reply, me.id)
+        await render_post(self, work, post)
+        rendered = self._shown(reply, told.channel, talking, stale)
+        answer = rendered.answer
+        if self._private(told, intent, reply) and not answer.silent:
+            await outbox.promise(
+                work,
+                [
+                    {
+                        "kind": "answer",
+                        "name": "private",
+                        "key": f"private:{me.id}:{told.key or work.now.timestamp()}",
+                        "follower_id": me.id,
+                        "payload": answer.to_json(),
+                    }
+                ],
+            )
+            answer = Answer(self.face.body("desk/sent_to_you", told.channel, {}))
+        elif row.missed and not answer.silent and answer.text:
+            answer = await self._with_missed(work, row, me.id, told.channel, answer)
+        _remember(talking, intent, reply, rendered, work.now)
+        row.number += 1
+        row.state = talking.dump()
+        await work.session.flush()
+        return Done(reply, answer, errand), row.number
+
+    async def _with_missed(
+        self, work: Work, row: Talk, follower: int, channel: str, answer: Answer
+    ) -> Answer:
+        """What could not be sent stands on top of the next answer."""
+        missed = await outbox.take_missed(work, follower, 3)
+        row.missed = max(0, row.missed - 3)
+        room = self.rooms[channel]
+        words = [str(m.get("text", "")) for m in missed if m.get("text")]
+        while words and room.length("\n\n".join([*words, answer.text])) > room.size:
+            words.pop()
+        return replace(answer, text="\n\n".join([*words, answer.text]))
+
+    # -- facts, pages, ticks ------------------------------------------------------------------------
+
+    async def fact(self, intent: Intent, *, errand: outbox.Promise | None = None) -> Reply:
+        """Something the world has already done (paid, refunded, drawn) enters the desk.
+
+        Each reaction has its own savepoint: one that fails is kept as a due event and raised as an alarm, and the
+        fact stands. The errand that brought it is settled in the same transaction.
+        """
+        async with self._work() as work:
+            step = Step(self, Me, Guest, work, work, work.now, Talking())
+            reply, post, _ = await self._tried(work, step, intent, fact=True)
+            if errand is not None:
+                await outbox.settle(work, errand, "done")
+            await self._promise(work, reply, None)
+            await render_post(self, work, post)
+        await self.shared.say("outbox")
+        return reply
+
+    async def visit(self, intent: Intent, wait: float = 4.0) -> Reply:
+        """A page asks or, after its button was pressed, changes something. Waits for a foreground errand's outcome."""
+        now = self.clock.now()
+        if not intent.changes:
+            step = Step(self, Me, Guest, self.store.reader, None, now, Talking())
+            try:
+                found = await self._ask(step, intent)
+            except Refusal as refusal:
+                return desk_refusal(refusal)
+            if found is not None:
+                return found
+        async with self._work() as work:
+            step = Step(self, Me, Guest, work, work, work.now, Talking())
+            reply, post, _ = await self._tried(work, step, intent, fact=False)
+            errand = await self._promise(work, reply, None)
+            await render_post(self, work, post)
+        await self.shared.say("outbox")
+        if errand is None or self.perform is None:
+            return reply
+        task = self.spawn(self.perform(errand))
+        try:
+            outcome: Reply | None = await asyncio.wait_for(asyncio.shield(task), wait)
+        except (TimeoutError, Exception):
+            return reply
+        return outcome or reply
+
+    async def look(self, one: Tick) -> None:
+        """A tick: of all processes one takes the slot, looks, and each thing that is due is a step of its own."""
+        now = self.clock.now()
+        slot = int(now.timestamp()) // (one.minutes * 60)
+        async with self._work() as work:
+            taken = await tick.take(work, one.name, slot)
+        if not taken:
+            return
+        step = Step(self, Me, Guest, self.store.reader, None, now, Talking())
+        for due in await call(one.look, None, lambda kind: provide(step, kind)):
+            try:
+                await self.fact(due)
+            except (
+                Exception
+            ):  # one thing that fails does not keep the others waiting; the next slot looks again
+                log.exception("due step failed", extra={"intent": due.verb})
+
+    async def react(self, name: str, event: Event, errand: outbox.Promise) -> None:
+        """A reaction that had failed, once more."""
+        async with self._work() as work:
+            step = Step(self, Me, Guest, work, work, work.now, Talking())
+            for known, handler in self.shop.reactions.get(type(event), []):
+                if known == name:
+                    await call(handler, event, lambda kind: provide(step, kind))
+            await self._react(work, step, work.take_news(), fact=True)
+            await outbox.settle(work, errand, "done")
+            await render_post(self, work, step.post)
+
+    # -- one step -----------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def _work(self) -> AsyncIterator[Work]:
+        async with self.store.session() as session, session.begin():
+            yield Work(session, self.clock.now())
+
+    async def _tried(
+        self, work: Work, step: Step, intent: Intent, *, fact: bool
+    ) -> tuple[Reply, Post, Intent]:
+        """The handler and its reactions in a savepoint; a lost guard runs it again, everything read afresh."""
+        for attempt in range(TRIES):
+            savepoint = await work.session.begin_nested()
+            step.reset(work)
+            try:
+                reply, last = await self._handled(step, intent)
+                await self._react(work, step, work.take_news(), fact=fact)
+                await work.session.flush()
+                await savepoint.commit()
+                return reply, step.post, last
+            except Refusal as refusal:
+                await self._undo(work, savepoint, step)
+                return desk_refusal(refusal), Post(), intent
+            except Contended:
+                await self._undo(work, savepoint, step)
+                if attempt == TRIES - 1 and fact:
+                    raise
+        return Reply("desk/crowded", refused=True), Post(), intent
+
+    async def _undo(self, work: Work, savepoint: Any, step: Step) -> None:
+        await savepoint.rollback()
+        work.forget()
+        for entity in step.kept:
+            await work.session.refresh(entity)
+
+    async def _handled(self, step: Step, intent: Intent) -> tuple[Reply, Intent]:
+        for _ in range(HOPS + 1):
+            found = await call(self.shop.handlers[type(intent)], intent, lambda kind: provide(step, kind))
+            if isinstance(found, Reply):
+                return found, intent
+            intent = found
+        raise RuntimeError(f"{type(intent).__name__} was handed over more than {HOPS} times")
+
+    async def _react(self, work: Work, step: Step, news: list[Event], *, fact: bool) -> None:
+        for _ in range(DEPTH):
+            if not news:
+                return
+            for event in news:
+                for name, handler in self.shop.reactions.get(type(event), []):
+                    if not fact:
+                        await call(handler, event, lambda kind: provide(step, kind))
+                        continue
+                    savepoint = await work.session.begin_nested()
+                    kept = (list(step.post.notices), list(step.post.errands))
+                    try:
+                        await call(handler, event, lambda kind: provide(step, kind))
+                        await work.session.flush()
+                        await savepoint.commit()
+                    except Exception:
+                        await savepoint.rollback()
+                        step.post.notices, step.post.errands = kept
+                        log.exception("reaction failed, kept for later", extra={"reaction": name})
+                        await self._keep_event(work, name, event)
+            news = work.take_news()
+        if news:
+            raise RuntimeError("reactions went too deep")
+
+    async def _keep_event(self, work: Work, name: str, event: Event) -> None:
+        payload = {"event": type(event).__name__, "facts": vars(event)}
+        key = f"event:{name}:{type(event).__name__}:{json.dumps(vars(event), sort_keys=True, default=str)}"
+        await outbox.promise(work, [{"kind": "event", "name": name, "key": key[:400], "payload": payload}])
+
+    async def _promise(self, work: Work, reply: Reply, follower: int | None) -> outbox.Promise | None:
+        """A reply's errand as a row that is leased to this process."""
+        if reply.errand is None:
+            return None
+        errand: Errand = reply.errand
+        name, payload = type(errand).__name__, packed(errand)
+        digest = json.dumps(payload, sort_keys=True)
+        key = f"{name}:{digest}:{work.now.timestamp()}"[:400]
+        token = f"desk{work.now.timestamp():.6f}"[:24]
+        await outbox.promise(
+            work,
+            [
+                {
+                    "kind": "errand",
+                    "name": name,
+                    "key": key,
+                    "follower_id": follower,
+                    "payload": payload,
+                    "state": "leased",
+                    "token": token,
+                    "attempts": 1,
+                    "lease_until": self.clock.wall_ms() + LEASE_MS,
+                }
+            ],
+        )
+        row = await work.one(outbox.by_key(key))
+        if row is None:
+            return None
+        return outbox.Promise(row.id, "errand", name, key, follower, None, payload, 1, token, work.now)
+
+    # -- what is shown ------------------------------------------------------------------------------
+
+    def _shown(self, reply: Reply, channel: str, talking: Talking, stale: bool) -> Rendered:
+        """The reply's face; what would repeat the last refusal word for word is said shorter the second time."""
+        if reply.template == "desk/silent":
+            return Rendered(Answer())
+        again = f"{reply.template}_again"
+        if reply.template == talking.last and self.face.has(again, channel):
+            reply = replace(reply, template=again)
+        rendered = self.face.render(reply, channel, self.rooms[channel])
+        if stale and rendered.answer.text:
+            words = self.face.body("desk/list_stale", channel, {})
+            answer = replace(rendered.answer, text=f"{words}\n\n{rendered.answer.text}")
+            rendered = replace(rendered, answer=answer)
+        return rendered
+
+    # -- what opens a window ------------------------------------------------------------------------
+
+    def _opens(self, told: Told, follower: int, now: datetime) -> Heard | None:
+        if told.kind in TYPED and not told.tapped:
+            return Heard(follower, now, True)
+        if told.tapped or told.kind in TAPPED:
+            return Heard(follower, now, False)
+        return None
+
+    def _note_heard(self, follower: int, told: Told, now: datetime) -> None:
+        if (one := self._opens(told, follower, now)) is not None:
+            self._heard.append(one)
+
+    async def _heard_now(self, work: Work, follower: int, told: Told) -> None:
+        if (one := self._opens(told, follower, work.now)) is not None:
+            await heard(work, [one])
+
+    async def write_behind(self) -> None:
+        """Write down who was heard since the last call; at most a second's worth may be lost with the process."""
+        if not self._heard:
+            return
+        rows, self._heard = self._heard, []
+        async with self._work() as work:
+            await heard(work, rows)
+
+    async def _too_many(self, told: Told, talk_name: str) -> Answer | None:
+        """A follower who writes faster than a person can is asked once a minute to slow down; leaving is always heard."""
+        limits = self.figures.limits
+        left = await self.shared.allow(f"say:{talk_name}", limits.messages_per_minute, 60)
+        if left >= 0 or told.kind in ("unfollow", "follow") or "退" in told.text:
+            return None
+        return Answer(self.face.body("desk/slower", told.channel, {})) if left == -1 else Answer()
+
+
+def _overlaid(visit: Visit, recalled: Recalled) -> tuple[Talking, bool]:
+    """The talk, with the overlay if it was built on this number; True when a newer list may have been lost."""
+    if recalled.overlay is not None:
+        overlay = json.loads(recalled.overlay)
+        if overlay["number"] == visit.number:
+            return Talking.load(overlay["state"]), False
+    talking = Talking.load(visit.state)
+    return talking, bool(talking.offered) and talking.offered_at < recalled.since
+
+
+def _remember(talking: Talking, intent: Intent, reply: Reply, rendered: Rendered, now: datetime) -> None:
+    """What the talk keeps of an answer."""
+    at = now.timestamp()
+    if rendered.offered:
+        talking.offered = [choice.intent.to_json() for choice in rendered.offered]
+        talking.offered_at = at
+        talking.listing = intent.to_json()
+    talking.more = reply.more.to_json() if reply.more is not None else talking.more if reply.keeps else None
+    talking.rest = rendered.rest
+    if reply.question is not None:
+        talking.question = _question(reply.question, [c.label for c in reply.lines], at)
+    elif not reply.keeps:
+        talking.question = None
+    if reply.pending is not None:
+        talking.pending = {
+            "intent": reply.pending.intent.to_json(),
+            "code": reply.pending.code,
+            "until": at + PENDING_SECONDS,
+        }
+    for thing, code in reply.saw:
+        talking.saw(thing, code, now)
+    talking.last = reply.template
+
+
+def _question(question: Question, labels: list[str], at: float) -> dict[str, Any]:
+    return {
+        "intent": question.intent.to_json(),
+        "field": question.field,
+        "options": list(question.options),
+        "labels": labels,
+        "at": at,
+    }
+
+
+def _facts(intent: Intent) -> dict[str, Any]:
+    return {k: v for k, v in intent.to_json().items() if k != "verb"}
+
+
+def _me(follower: Any) -> Me:
+    return Me(
+        follower.id,
+        follower.channel,
+        follower.account,
+        follower.who,
+        follower.name,
+        follower.since,
+        follower.following,
+    )

@@ -1,0 +1,1 @@
+"""WeChat Pay: what we ask the cashier and what it tells us."""

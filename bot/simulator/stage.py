@@ -1,0 +1,175 @@
+"""The demo's stage: a whole shop with a fake platform and a fake cashier behind it, all on this machine."""
+
+from __future__ import annotations
+
+import json
+import socket
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import aiohttp
+from aiohttp import web
+
+from bot import config
+from bot.app import House
+from bot.clock import Clock
+from bot.menu import BUTTONS
+from bot.seeding import seed
+from bot.settings import Settings
+from bot.simulator.cashier import Cashier
+from bot.simulator.cashier_keys import make_merchant
+from bot.simulator.driver import Driver
+from bot.simulator.platform import Platform
+from bot.simulator.web import mount
+from bot.simulator.wire import Person
+from bot.slow import Runner
+from handlers.admin.staff import new_code
+from models import migrations
+from models.base import Work
+from models.staff import Role, StaffRoom, code_hash
+
+HOST = "127.0.0.1"
+PEOPLE = (
+    Person("wechat", "oXiaoMei0000000000000000wx1", "小美"),
+    Person("wechat", "oAQiang00000000000000000wx2", "阿强"),
+    Person("wechat", "oWangAYi0000000000000000wx3", "王阿姨"),
+    Person("weibo", "2400000004", "微博小林"),
+    Person("wechat", "oLaoBan00000000000000000wx5", "老板", "merchant"),
+)
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
+    with socket.socket() as s:
+        s.bind((HOST, 0))
+        return int(s.getsockname()[1])
+
+
+def settings_of(
+    folder: Path, port: int, platform_port: int, cashier_port: int, *, database: str = "", redis: str = ""
+) -> Settings:
+    """The demo's own settings, its secrets made once per folder; config.toml is never read."""
+    folder.mkdir(parents=True, exist_ok=True)
+    kept = folder / "secrets.json"
+    if not kept.exists():
+        made = {
+            "key": config.fresh_secret(),
+            "token": config.fresh_token(),
+            "aes": config.fresh_aes_key(),
+            "secret": config.fresh_secret(),
+            "weibo": config.fresh_secret(),
+            "weibo_token": config.fresh_secret(),
+        }
+        kept.touch(mode=0o600)
+        kept.write_text(json.dumps(made))
+    secret = json.loads(kept.read_text())
+    platform, cashier = f"http://{HOST}:{platform_port}", f"http://{HOST}:{cashier_port}"
+    return config.build(
+        {
+            "shop": {"name": "山野小铺", "timezone": "Asia/Shanghai", "public_url": f"http://{HOST}:{port}"},
+            "server": {"host": HOST, "port": port},
+            "secret": {"key": secret["key"]},
+            "database": {"url": database or f"sqlite:///{(folder / 'shop.db').resolve()}"},
+            "redis": {"url": redis},
+            "wechat": {
+                "app_id": "wx0000tuanpu00demo",
+                "app_secret": secret["secret"],
+                "token": secret["token"],
+                "encoding_aes_key": secret["aes"],
+                "account": "gh_tuanpudemo",
+                "api_base": platform,
+                "mp_base": platform,
+                "open_base": platform,
+            },
+            "weibo": {
+                "app_key": "1000000001",
+                "app_secret": secret["weibo"],
+                "access_token": secret["weibo_token"],
+                "account": "1900000001",
+                "api_base": platform,
+            },
+            "wechat_pay": make_merchant(folder / "cashier") | {"api_base": cashier},
+        },
+        folder,
+    )
+
+
+@dataclass
+class Stage:
+    """A running demo: the house, the two fakes, the driver and the people."""
+
+    house: House
+    platform: Platform
+    cashier: Cashier
+    driver: Driver
+    url: str
+    http: aiohttp.ClientSession
+    runners: list[web.AppRunner]
+
+    async def close(self) -> None:
+        await self.house.tasks.settle(0.5)
+        for runner in self.runners[:1]:
+            await runner.cleanup()
+        await self.house.stop()
+        for runner in self.runners[1:]:
+            await runner.cleanup()
+        await self.http.close()
+
+
+async def open_stage(
+    folder: Path,
+    *,
+    port: int = 0,
+    database: str = "",
+    redis: str = "",
+    clock: Clock | None = None,
+    migrate: bool = True,
+    goods: str = "small",
+    alive: bool = True,
+) -> Stage:
+    """Open a shop with everything around it; `alive=False` leaves the clock and the courier to the caller (tests)."""
+    clock = clock or Clock()
+    port = port or free_port()
+    platform_port, cashier_port = free_port(), free_port()
+    settings = settings_of(folder, port, platform_port, cashier_port, database=database, redis=redis)
+    assert settings.wechat is not None
+    house = House(settings, clock, movable=True, frame_ancestors="'self'")
+    if migrate:
+        await migrations.upgrade(house.store)
+    if goods:
+        await seed(house.store, clock, goods)
+    await house.open()
+    platform = Platform.for_shop(settings, clock)
+    cashier = Cashier(folder / "cashier", settings.wechat.app_id, clock, keep=alive)
+    http = aiohttp.ClientSession()
+    url = f"http://{HOST}:{port}"
+    driver = Driver(url, settings, clock, platform, cashier, http)
+    app = house.application()
+    if alive:
+
+        async def move(by: timedelta) -> None:
+            await house.move_clock(by)
+            await cashier.tick()
+            await house.courier.drain()
+
+        mount(app, driver, platform, cashier, clock, move, lambda: BUTTONS, PEOPLE)
+    runners: list[web.AppRunner] = []
+    for one, at in ((app, port), (platform.app(), platform_port), (cashier.app(), cashier_port)):
+        runner = Runner(one, access_log=None, handle_signals=False)
+        await runner.setup()
+        await web.TCPSite(runner, HOST, at, backlog=1024).start()
+        runners.append(runner)
+    stage = Stage(house, platform, cashier, driver, url, http, runners)
+    if alive:
+        house.start()
+    return stage
+
+
+async def make_owner(house: House) -> str:
+    """A one-time code for the owner, as `tuanpu staff code` prints it."""
+    code = new_code()
+    async with house.store.session() as session, session.begin():
+        work = Work(session, house.clock.now())
+        await StaffRoom(work).offer(code_hash(code, house.keys.derive("staff")), Role.OWNER, work.now)
+    return code

@@ -1,0 +1,23 @@
+"""What the shop does when asked: pure steps, an Intent in, a Reply out."""
+
+# The features, in the order in which their reactions run. Names, so that the app loads them at start
+# and one feature never imports another.
+FEATURES = (
+    "follow",
+    "help",
+    "everyday",
+    "catalog",
+    "cart",
+    "address",
+    "checkout",
+    "payment",
+    "orders",
+    "groupbuy",
+    "invite",
+    "subscribe",
+    "admin.staff",
+    "admin.products",
+    "admin.orders",
+    "admin.plays",
+    "admin.pushes",
+)

@@ -1,0 +1,1 @@
+"""What the merchant's staff may ask, in the same chat."""

@@ -1,0 +1,73 @@
+"""Everything the shop may ask of the network; each errand's outcome enters the desk again as a fact."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from handlers.replies import Errand
+
+
+@dataclass(frozen=True)
+class Prepay(Errand):
+    """Ask the cashier for a way to pay an attempt; fact: PrepayMade or PrepayRefused."""
+
+    out_trade_no: str
+    amount_fen: int
+    description: str
+    expires: int  # Unix seconds of the shop's clock
+    way: str = "native"
+    openid: str = ""
+
+
+@dataclass(frozen=True)
+class AskTrade(Errand):
+    """Ask the cashier what became of an attempt; fact: TradeSeen."""
+
+    out_trade_no: str
+
+
+@dataclass(frozen=True)
+class CloseTrade(Errand):
+    """Ask the cashier to close an attempt, after asking what became of it; fact: TradeSeen."""
+
+    out_trade_no: str
+
+
+@dataclass(frozen=True)
+class PayBack(Errand):
+    """Ask the cashier for a refund under its fixed number; fact: RefundSeen."""
+
+    out_refund_no: str
+    out_trade_no: str
+    amount_fen: int
+    total_fen: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class AskRefund(Errand):
+    """Ask the cashier what became of a refund; fact: RefundSeen."""
+
+    out_refund_no: str
+
+
+@dataclass(frozen=True)
+class DrawCard(Errand):
+    """Get a QR with a parameter, draw an invite card, upload it, and send it; fact: CardDrawn."""
+
+    card: str  # its code
+    to: int  # follower id
+
+
+ERRANDS: dict[str, type[Errand]] = {e.__name__: e for e in (Prepay, AskTrade, CloseTrade, PayBack, AskRefund, DrawCard)}
+
+
+def packed(errand: Errand) -> dict[str, Any]:
+    """An errand as its row keeps it."""
+    return asdict(errand)
+
+
+def unpacked(name: str, payload: dict[str, Any]) -> Errand:
+    """The errand of a row; KeyError for one the shop no longer knows."""
+    return ERRANDS[name](**payload)

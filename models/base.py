@@ -1,0 +1,260 @@
+"""What every model stands on: column types, entities with news, shelves, glances and the unit of work."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
+
+from sqlalchemy import JSON, BigInteger, Boolean, LargeBinary, MetaData, Row, Select, String, insert, select
+from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
+from sqlalchemy.engine import Dialect
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, reconstructor
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+ALPHABET = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"  # nothing that can be read as something else
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Moment(TypeDecorator[datetime]):
+    """The only type for a moment: timestamptz on PostgreSQL, integer microseconds UTC on SQLite; refuses naive values."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        if dialect.name == "postgresql":
+            return dialect.type_descriptor(TIMESTAMP(timezone=True))
+        return dialect.type_descriptor(BigInteger())
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a moment without a zone is no moment")
+        if dialect.name == "postgresql":
+            return value
+        return (value - EPOCH) // timedelta(microseconds=1)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if isinstance(value, datetime):
+            return value.astimezone(UTC)
+        return EPOCH + timedelta(microseconds=value)
+
+
+Json = JSON().with_variant(JSONB(), "postgresql")
+
+
+# STRICT tables on SQLite know INTEGER, TEXT, REAL, BLOB and ANY, and nothing else.
+@compiles(BigInteger, "sqlite")
+@compiles(Boolean, "sqlite")
+def _integer(element: Any, compiler: Any, **kw: Any) -> str:
+    return "INTEGER"
+
+
+@compiles(String, "sqlite")
+@compiles(JSON, "sqlite")
+def _text(element: Any, compiler: Any, **kw: Any) -> str:
+    return "TEXT"
+
+
+@compiles(LargeBinary, "sqlite")
+def _blob(element: Any, compiler: Any, **kw: Any) -> str:
+    return "BLOB"
+
+
+class Base(DeclarativeBase):
+    """All tables: 64-bit ids, one naming convention, STRICT on SQLite."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
+        int: BigInteger,
+        str: String,
+        bool: Boolean,
+        bytes: LargeBinary,
+        datetime: Moment,
+        dict[str, Any]: Json,
+        list[Any]: Json,
+    }
+
+
+def strict(metadata: MetaData) -> None:
+    """Mark every table STRICT for SQLite (STRICT refuses text, REAL and overflow in an INTEGER column)."""
+    for table in metadata.tables.values():
+        table.dialect_options["sqlite"]["strict"] = True
+
+
+@dataclass(frozen=True)
+class Invariant:
+    """Something that must hold at every instant: a statement that returns the offending ids.
+
+    `grace_minutes`: for what is only due soon (a timer that must have fired); None: never allowed to be false.
+    `bind` names the parameters the statement takes: `now`, or `late` = now − grace.
+    """
+
+    name: str
+    sentence: str
+    statement: Select[Any]
+    grace_minutes: int | None = None
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that has happened in a model; handlers react to it."""
+
+
+class Refusal(Exception):
+    """The shop says no, in its own words; carries plain values for the template, never entities.
+
+    Its template is found by convention: `models.groupbuy.GroupFull` → `groupbuy/group_full.txt`.
+    """
+
+    def __init__(self, **facts: Any) -> None:
+        super().__init__(type(self).__name__)
+        self.facts = facts
+
+
+class Contended(Exception):
+    """A guard said no although the rule had said yes: somebody was faster. The desk tries the step again."""
+
+
+class Root(Base):
+    """An entity with rules: carries its version and the news of what happened to it."""
+
+    __abstract__ = True
+
+    version: Mapped[int] = mapped_column(default=1)
+
+    def __init_subclass__(cls, **kw: Any) -> None:
+        super().__init_subclass__(**kw)
+
+    @reconstructor
+    def _awake(self) -> None:
+        self._news: list[Event] = []
+
+    def tell(self, event: Event) -> None:
+        """Record that something has happened; reactions run after the handler."""
+        self.__dict__.setdefault("_news", []).append(event)
+
+    def take_news(self) -> list[Event]:
+        news: list[Event] = self.__dict__.get("_news", [])
+        self.__dict__["_news"] = []
+        return news
+
+
+class Reader(Protocol):
+    """Reads rows without an entity and without a transaction."""
+
+    async def all(self, statement: Select[Any]) -> Sequence[Row[Any]]: ...
+
+    async def one(self, statement: Select[Any]) -> Row[Any] | None: ...
+
+
+class Work:
+    """One step's unit of work: a session inside the desk's transaction, the time, and what the step made happen."""
+
+    def __init__(self, session: AsyncSession, now: datetime) -> None:
+        self.session = session
+        self.now = now
+        self._roots: list[Root] = []
+        self._news: list[Event] = []
+
+    def watch(self, root: Root) -> None:
+        if not any(r is root for r in self._roots):
+            self._roots.append(root)
+
+    def tell(self, event: Event) -> None:
+        """News of something that no entity stands for."""
+        self._news.append(event)
+
+    def take_news(self) -> list[Event]:
+        """Everything told since the last call, oldest first per root."""
+        news, self._news = self._news, []
+        for root in self._roots:
+            news.extend(root.take_news())
+        return news
+
+    def forget(self) -> None:
+        """After a rollback to the savepoint: nothing has happened, nothing may be read again."""
+        self._roots, self._news = [], []
+        self.session.expire_all()
+
+    # Work is a Reader too, so that what only asks can be answered inside a changing step.
+    async def all(self, statement: Select[Any]) -> Sequence[Row[Any]]:
+        return (await self.session.execute(statement)).all()
+
+    async def one(self, statement: Select[Any]) -> Row[Any] | None:
+        return (await self.session.execute(statement)).first()
+
+
+E = TypeVar("E", bound=Base)
+
+
+class Shelf(Generic[E]):
+    """Where entities of one kind are found: `get` to look, `hold` to change, `add` to keep."""
+
+    entity: ClassVar[type[Base]]
+
+    def __init__(self, work: Work) -> None:
+        self.work = work
+        self.session = work.session
+
+    async def _one(self, statement: Select[tuple[E]], *, hold: bool = False) -> E | None:
+        """One entity; `hold` locks its row (a courtesy: SQLite has none, guards decide) and reads it afresh."""
+        if hold:
+            statement = statement.with_for_update().execution_options(populate_existing=True)
+        found = (await self.session.execute(statement)).scalar_one_or_none()
+        if isinstance(found, Root):
+            self.work.watch(found)
+        return found
+
+    async def add(self, entity: E) -> E:
+        """Keep a new entity; it has its id afterwards."""
+        self.session.add(entity)
+        await self.session.flush()
+        if isinstance(entity, Root):
+            self.work.watch(entity)
+        return entity
+
+    async def put(self, entity: type[Base], rows: list[dict[str, Any]]) -> None:
+        """Insert rows that nobody reasons about in the same step (lines, moves, entries)."""
+        if rows:
+            await self.session.execute(insert(entity), rows)
+
+
+class Glance:
+    """Where the asking path looks: immutable rows by Core, no entity, no transaction."""
+
+    def __init__(self, reader: Reader) -> None:
+        self.reader = reader
+
+
+def draw(length: int) -> str:
+    """Random characters that can be typed and not mistaken for others."""
+    return "".join(secrets.choice(ALPHABET) for _ in range(length))
+
+
+async def fresh_code(work: Work, column: Any, kind: str, length: int) -> str:
+    """A code of `kind` and `length` drawn characters that `column` does not hold yet.
+
+    One character more after ten collisions; the unique key of the column decides in the end.
+    """
+    for attempt in range(40):
+        code = kind + draw(length + attempt // 10)
+        if await work.one(select(column).where(column == code)) is None:
+            return code
+    raise Contended

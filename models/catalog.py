@@ -1,0 +1,190 @@
+"""The catalogue as the processes hold it: an immutable snapshot with a version, refreshed from what has changed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from sqlalchemy import select
+
+from models.base import EPOCH, Reader
+from models.groupbuy import Offer
+from models.product import Product, Sku, stock_word
+from models.search import Doc, Index
+
+SLICE = 500  # rows between two breaths of the loop
+OVERLAP = timedelta(seconds=15)  # a transaction may commit later than the moment it wrote
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One spec as it is shown; `word` instead of a number of pieces."""
+
+    id: int
+    label: str
+    price_fen: int
+    was_fen: int | None
+    word: str
+
+
+@dataclass(frozen=True)
+class GroupDeal:
+    """A group-buy offer on one spec."""
+
+    sku_id: int
+    size: int
+    price_fen: int
+    hours: int
+
+
+@dataclass(frozen=True)
+class Goods:
+    """One product as it is shown."""
+
+    id: int
+    code: str
+    name: str
+    line: str
+    category: str
+    keywords: tuple[str, ...]
+    unit: str
+    axis: str
+    facts: Mapping[str, str]
+    promise_hours: int
+    ships: bool
+    picture: str
+    specs: tuple[Spec, ...]
+    deals: tuple[GroupDeal, ...]
+
+    @property
+    def from_fen(self) -> int:
+        return min((s.price_fen for s in self.specs), default=0)
+
+    @property
+    def word(self) -> str:
+        words = {s.word for s in self.specs}
+        if words <= {"售罄"}:
+            return "售罄"
+        return "有货" if "有货" in words else min(w for w in words if w != "售罄")
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """All goods on the shelf; the same object until something has changed."""
+
+    version: int = 0
+    goods: Mapping[str, Goods] = field(default_factory=dict)
+    order: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    index: Index = field(default_factory=lambda: Index.build(()))
+
+    def get(self, code: str) -> Goods | None:
+        return self.goods.get(code)
+
+    def page(self, category: str, after: str, size: int) -> tuple[list[Goods], bool]:
+        """`size` goods of a category ("" for all) after a code, and whether there are more."""
+        codes = [c for c in self.order if not category or self.goods[c].category == category]
+        start = codes.index(after) + 1 if after in codes else 0
+        page = codes[start : start + size]
+        return [self.goods[c] for c in page], start + size < len(codes)
+
+
+class Catalogs:
+    """Keeps the snapshot; `refresh` reads what has changed since, in slices that let others speak."""
+
+    def __init__(self) -> None:
+        self.current = Catalog()
+        self._seen = EPOCH
+        self._moments: dict[int, datetime] = {}
+        self._lock = asyncio.Lock()
+
+    async def refresh(self, reader: Reader) -> bool:
+        """Read what has changed; True when there is a new snapshot."""
+        async with self._lock:
+            since = self._seen - OVERLAP if self._seen > EPOCH else EPOCH
+            columns = select(Product.id, Product.changed).where(Product.changed > since).order_by(Product.id)
+            rows = await reader.all(columns)
+            if self.current.version and all(
+                r.changed <= self._seen and self._known(r.id, r.changed) for r in rows
+            ):
+                return False
+            goods = dict(self.current.goods)
+            by_id = {g.id: c for c, g in goods.items()}
+            ids = [r.id for r in rows]
+            for start in range(0, len(ids), SLICE):
+                for item, on in await _read(reader, ids[start : start + SLICE]):
+                    old = by_id.get(item.id)
+                    if old is not None:
+                        goods.pop(old, None)
+                    if on:
+                        goods[item.code] = item
+                await asyncio.sleep(0)
+            self._moments |= {r.id: r.changed for r in rows}
+            self._seen = max([self._seen, *(r.changed for r in rows)])
+            order = tuple(sorted(goods, key=_by_code))
+            categories = tuple(dict.fromkeys(goods[c].category for c in order if goods[c].category))
+            index = await asyncio.to_thread(Index.build, [_doc(goods[c]) for c in order])
+            self.current = Catalog(self.current.version + 1, goods, order, categories, index)
+            return True
+
+    def _known(self, product_id: int, changed: datetime) -> bool:
+        return self._moments.get(product_id) == changed
+
+
+def _by_code(code: str) -> tuple[int, str]:
+    tail = code[1:]
+    return (int(tail), code) if tail.isascii() and tail.isdigit() else (10**9, code)
+
+
+def _doc(goods: Goods) -> Doc:
+    return Doc(
+        code=goods.code,
+        name=goods.name,
+        line=goods.line,
+        keywords=goods.keywords,
+        category=goods.category,
+        price_from_fen=goods.from_fen,
+        stock_word=goods.word,
+    )
+
+
+async def _read(reader: Reader, ids: list[int]) -> list[tuple[Goods, bool]]:
+    products = await reader.all(select(Product.__table__).where(Product.id.in_(ids)).order_by(Product.id))
+    skus = await reader.all(
+        select(Sku.__table__).where(Sku.product_id.in_(ids)).order_by(Sku.product_id, Sku.place, Sku.id)
+    )
+    offers = await reader.all(
+        select(Offer.__table__)
+        .where(Offer.sku_id.in_([s.id for s in skus]), Offer.state == "on")
+        .order_by(Offer.id)
+    )
+    found = []
+    for p in products:
+        mine = [s for s in skus if s.product_id == p.id]
+        specs = tuple(
+            Spec(s.id, s.label, s.price_fen, s.was_fen, stock_word(s.on_hand - s.held)) for s in mine
+        )
+        ids_here = {s.id for s in mine}
+        deals = tuple(
+            GroupDeal(o.sku_id, o.size, o.price_fen, o.hours) for o in offers if o.sku_id in ids_here
+        )
+        goods = Goods(
+            p.id,
+            p.code,
+            p.name,
+            p.line,
+            p.category,
+            tuple(p.keywords),
+            p.unit,
+            p.axis,
+            p.facts,
+            p.promise_hours,
+            p.ships,
+            p.picture,
+            specs,
+            deals,
+        )
+        found.append((goods, p.state == "on" and bool(specs)))
+    return found

@@ -1,0 +1,140 @@
+"""How an order comes to be: what is wanted is looked at, priced, written down and held, in one step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Protocol
+
+from sqlalchemy import select
+
+from models import hold
+from models.base import Contended, Invariant, Work, draw, fresh_code
+from models.figures import Figures
+from models.order import Order, OrderLine, OrderPlaced, Orders, QuantityOdd, TooManyUnpaid
+from models.plays import Terms, Wish
+from models.pricing import Line, Quote, quote
+from models.product import Product, Sku, SoldOut
+
+
+class Where(Protocol):
+    """Where goods go: an address, or whatever else has these four."""
+
+    receiver: Any
+    phone: Any
+    region: Any
+    detail: Any
+
+
+@dataclass(frozen=True)
+class Item:
+    """A spec that is wanted, with its product, read in this step."""
+
+    product: Product
+    sku: Sku
+    quantity: int
+
+
+async def place(
+    work: Work,
+    follower_id: int,
+    items: Sequence[Item],
+    *,
+    to: Where | None,
+    terms: Terms | None,
+    play: str,
+    figures: Figures,
+    note: str = "",
+    from_cart: bool = False,
+) -> tuple[Order, Quote]:
+    """Make an order and hold what it wants; `terms` are those of the play of its one line.
+
+    Raises NotForSale, SoldOut, QuantityOdd, TooManyUnpaid; Contended when somebody was faster.
+    """
+    now = work.now
+    most = min(figures.order.max_quantity, terms.max_quantity if terms else figures.order.max_quantity)
+    for item in items:
+        item.product.on_shelf()
+        if not 1 <= item.quantity <= most:
+            raise QuantityOdd(product=item.product.code, asked=item.quantity, most=most)
+        if item.sku.left < item.quantity:
+            facts = {"product": item.product.code, "name": item.product.name, "spec": item.sku.label}
+            raise SoldOut(**facts, left=max(0, item.sku.left), asked=item.quantity)
+    waiting = await Orders(work).unpaid_of(follower_id)
+    if len(waiting) >= figures.order.max_unpaid:
+        raise TooManyUnpaid(most=figures.order.max_unpaid, order=waiting[0].no)
+    plays = {items[0].sku.id: terms} if terms is not None else {}
+    lines = [Line(i.sku.id, i.quantity, i.sku.price_fen, i.product.ships) for i in items]
+    sum_ = quote(lines, plays, figures)
+    ends = now + timedelta(minutes=terms.pay_minutes if terms else figures.order.pay_minutes)
+    if terms is not None and terms.pay_until is not None:
+        ends = min(ends, terms.pay_until)
+    order = await Orders(work).add(
+        Order(
+            no=await _number(work),
+            pay_code=await fresh_code(work, Order.pay_code, "", 10),
+            follower_id=follower_id,
+            state="pending",
+            goods_fen=sum_.goods_fen,
+            discount_fen=sum(fen for _, fen in sum_.discounts),
+            freight_fen=sum_.freight_fen,
+            total_fen=sum_.total_fen,
+            receiver=to.receiver if to else "",
+            phone=to.phone if to else "",
+            region=to.region if to else "",
+            detail=to.detail if to else "",
+            note=note,
+            ships=any(i.product.ships for i in items),
+            play=play,
+            group_id=next((w.thing for w in terms.holds if w.kind == "seat"), None) if terms else None,
+            made=now,
+            pay_until=ends,
+            promise_hours=max(i.product.promise_hours for i in items),
+        )
+    )
+    await Orders(work).put(
+        OrderLine, [_row(order.id, item, line) for item, line in _paired(items, sum_.lines)]
+    )
+    wishes = [*(terms.holds if terms else ()), *(Wish("stock", i.sku.id, i.quantity) for i in items)]
+    await hold.hold_all(work, order, wishes, ends + timedelta(minutes=figures.order.hold_extra_minutes))
+    order.tell(OrderPlaced(*order.facts(), sku_ids=tuple(i.sku.id for i in items), from_cart=from_cart))
+    if order.total_fen == 0:  # every price is 0: a prize needs no payment
+        await hold.take_all(work, order)
+        order.pay(now)
+    return order, sum_
+
+
+async def _number(work: Work) -> str:
+    """Eight drawn characters, letters and digits among them, so that no word and no amount looks like an order."""
+    for _ in range(40):
+        no = draw(8)
+        if no.isalpha() or no.isdigit():
+            continue
+        if await work.one(select(Order.id).where(Order.no == no)) is None:
+            return no
+    raise Contended
+
+
+def _paired(items: Sequence[Item], lines: Sequence[Line]) -> list[tuple[Item, Line]]:
+    by_id = {line.id: line for line in lines}
+    return [(item, by_id[item.sku.id]) for item in items]
+
+
+def _row(order_id: int, item: Item, line: Line) -> dict[str, Any]:
+    return {
+        "order_id": order_id,
+        "sku_id": item.sku.id,
+        "code": item.product.code,
+        "name": item.product.name,
+        "spec": item.sku.label,
+        "unit": item.product.unit,
+        "quantity": line.quantity,
+        "list_fen": line.list_fen,
+        "discount_fen": line.discount_fen,
+        "amount_fen": line.amount_fen,
+        "ships": line.ships,
+    }
+
+
+INVARIANTS: tuple[Invariant, ...] = ()

@@ -1,0 +1,173 @@
+"""Who speaks to the shop: a follower is (channel, account, who), and never merged with another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import UniqueConstraint, and_, bindparam, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Mapped, mapped_column
+
+from models.base import Base, Glance, Invariant, Shelf
+from models.inbox import Inbox
+from models.talk import Talk
+
+FRIEND = "朋友"
+
+
+class Follower(Base):
+    """One person on one channel."""
+
+    __tablename__ = "follower"
+    __table_args__ = (UniqueConstraint("channel", "account", "who"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    channel: Mapped[str]
+    account: Mapped[str]
+    who: Mapped[str]  # openid or uid
+    since: Mapped[datetime]  # first seen; survives leaving, so that nobody becomes new twice
+    following: Mapped[bool] = mapped_column(default=False)
+    left_at: Mapped[datetime | None]
+    name: Mapped[str] = mapped_column(default="")  # what they call themselves to friends; empty: 朋友
+    asked_news_at: Mapped[datetime | None]  # when 新品告诉您? was last asked
+
+    @property
+    def called(self) -> str:
+        return self.name or FRIEND
+
+
+@dataclass(frozen=True)
+class Me:
+    """A follower as the asking path sees one."""
+
+    id: int
+    channel: str
+    account: str
+    who: str
+    name: str
+    since: datetime
+    following: bool
+
+    @property
+    def called(self) -> str:
+        return self.name or FRIEND
+
+
+@dataclass(frozen=True)
+class Visit:
+    """What one read finds out before a message is understood: who, the talk, and whether it was answered before."""
+
+    me: Me
+    number: int
+    state: dict[str, Any]
+    missed: int
+    answered: bool
+    answer: dict[str, Any] | None
+
+
+class Followers(Shelf[Follower]):
+    """The shop's followers, for the changing path."""
+
+    entity = Follower
+
+    async def meet(self, channel: str, account: str, who: str, now: datetime) -> Follower:
+        """The follower; one who has never been seen is written down first."""
+        insert = sqlite.insert if self.session.get_bind().dialect.name == "sqlite" else postgresql.insert
+        await self.session.execute(
+            insert(Follower)
+            .values(channel=channel, account=account, who=who, since=now, following=False, name="")
+            .on_conflict_do_nothing(index_elements=["channel", "account", "who"])
+        )
+        found = await self._one(
+            select(Follower).where(
+                Follower.channel == channel, Follower.account == account, Follower.who == who
+            )
+        )
+        assert found is not None
+        return found
+
+    async def talk(self, follower_id: int) -> Talk:
+        """The talk of a follower, its row locked, so that one person's messages are handled one after another."""
+        insert = sqlite.insert if self.session.get_bind().dialect.name == "sqlite" else postgresql.insert
+        await self.session.execute(
+            insert(Talk)
+            .values(follower_id=follower_id, number=0, state={}, missed=0)
+            .on_conflict_do_nothing(index_elements=["follower_id"])
+        )
+        statement = select(Talk).where(Talk.follower_id == follower_id).with_for_update()
+        return (await self.session.execute(statement.execution_options(populate_existing=True))).scalar_one()
+
+    async def by_id(self, follower_id: int) -> Follower | None:
+        return await self.session.get(Follower, follower_id)
+
+
+class FollowerGlance(Glance):
+    """Followers, read only."""
+
+    async def visit(self, channel: str, account: str, who: str, key: str) -> Visit | None:
+        """Who this is, what we are in the middle of, and whether this very message was answered; one read."""
+        row = await self.reader.one(_VISIT.params(channel=channel, account=account, who=who, key=key))
+        if row is None:
+            return None
+        me = Me(row.id, channel, account, who, row.name, row.since, row.following)
+        return Visit(me, row.number or 0, row.state or {}, row.missed or 0, row.heard is not None, row.answer)
+
+    async def by_id(self, follower_id: int) -> Me | None:
+        row = await self.reader.one(
+            select(
+                Follower.id,
+                Follower.channel,
+                Follower.account,
+                Follower.who,
+                Follower.name,
+                Follower.since,
+                Follower.following,
+            ).where(Follower.id == follower_id)
+        )
+        return Me(*row) if row is not None else None
+
+
+def _visit() -> Any:
+
+    return (
+        select(
+            Follower.id,
+            Follower.name,
+            Follower.since,
+            Follower.following,
+            Talk.number,
+            Talk.state,
+            Talk.missed,
+            Inbox.id.label("heard"),
+            Inbox.answer,
+        )
+        .select_from(Follower)
+        .outerjoin(Talk, Talk.follower_id == Follower.id)
+        .outerjoin(
+            Inbox,
+            and_(
+                Inbox.channel == Follower.channel,
+                Inbox.account == Follower.account,
+                Inbox.who == Follower.who,
+                Inbox.key == bindparam("key"),
+            ),
+        )
+        .where(
+            Follower.channel == bindparam("channel"),
+            Follower.account == bindparam("account"),
+            Follower.who == bindparam("who"),
+        )
+    )
+
+
+_VISIT = _visit()
+
+INVARIANTS = (
+    Invariant(
+        "follower_left",
+        "who follows has not left",
+        select(Follower.id).where(Follower.following.is_(True), Follower.left_at.is_not(None)),
+    ),
+)

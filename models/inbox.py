@@ -1,0 +1,71 @@
+"""What the shop heard and what it answered, so that the same message gets the same words again."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Index, UniqueConstraint, delete, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Mapped, mapped_column
+
+from models.base import Base, Invariant, Json, Work
+
+KEPT = timedelta(hours=72)
+
+
+class Inbox(Base):
+    """One message that changed something, with its answer."""
+
+    __tablename__ = "inbox"
+    __table_args__ = (UniqueConstraint("channel", "account", "who", "key"), Index(None, "heard"))
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    channel: Mapped[str]
+    account: Mapped[str]
+    who: Mapped[str]
+    key: Mapped[str]
+    heard: Mapped[datetime]
+    answer: Mapped[dict[str, Any] | None] = mapped_column(Json)
+
+
+async def note(work: Work, channel: str, account: str, who: str, key: str) -> int | None:
+    """Write the message down; None when it is there already.
+
+    A second delivery waits here until the first has committed, and then finds its answer.
+    """
+    insert = sqlite.insert if work.session.get_bind().dialect.name == "sqlite" else postgresql.insert
+    statement = (
+        insert(Inbox)
+        .values(channel=channel, account=account, who=who, key=key, heard=work.now)
+        .on_conflict_do_nothing(index_elements=["channel", "account", "who", "key"])
+        .returning(Inbox.id)
+    )
+    return (await work.session.execute(statement)).scalar_one_or_none()
+
+
+async def answered(work: Work, channel: str, account: str, who: str, key: str) -> dict[str, Any]:
+    """The stored answer of a message that is there."""
+    statement = select(Inbox.answer).where(
+        Inbox.channel == channel, Inbox.account == account, Inbox.who == who, Inbox.key == key
+    )
+    return (await work.session.execute(statement)).scalar_one_or_none() or {}
+
+
+async def keep(work: Work, inbox_id: int, answer: dict[str, Any]) -> None:
+    """Keep the answer with its message."""
+    await work.session.execute(update(Inbox).where(Inbox.id == inbox_id).values(answer=answer))
+
+
+async def sweep(work: Work, now: datetime) -> None:
+    """Forget what is older than 72 hours."""
+    await work.session.execute(delete(Inbox).where(Inbox.heard < now - KEPT))
+
+
+INVARIANTS = (
+    Invariant(
+        "inbox_answered",
+        "every message that was written down has its answer",
+        select(Inbox.id).where(Inbox.answer.is_(None)),
+    ),
+)

@@ -1,0 +1,376 @@
+"""Orders: what somebody wants to have, at a sum that stays, and the edges along which an order moves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, bindparam, func, select, tuple_
+from sqlalchemy.orm import Mapped, WriteOnlyMapped, declared_attr, mapped_column, relationship
+
+from models import hold
+from models.base import Base, Contended, Event, Invariant, Moment, Refusal, Root, Shelf
+from models.seal import Sealed
+
+WORDS = {
+    "pending": "待付款",
+    "closing": "正在取消",
+    "closed": "已取消",
+    "paid": "待发货",
+    "forming": "等成团",
+    "shipped": "已发货",
+    "completed": "已完成",
+}
+
+# pending may still be paid; closing waits for the cashier's word about an open attempt; forming waits for its group.
+EDGES = frozenset(
+    {
+        ("pending", "closing"),
+        ("pending", "closed"),
+        ("pending", "paid"),
+        ("closing", "closed"),
+        ("closing", "paid"),
+        ("paid", "forming"),
+        ("forming", "paid"),
+        ("forming", "closed"),
+        ("paid", "closed"),
+        ("paid", "shipped"),
+        ("shipped", "shipped"),  # the number was mistyped and is put right
+        ("shipped", "completed"),
+    }
+)
+UNPAID = ("pending", "closing")
+PAID = ("paid", "forming", "shipped", "completed")
+
+
+class NoSuchOrder(Refusal):
+    """There is no order of this number, or it is not this person's: both sound alike. Facts: order."""
+
+
+class TooManyUnpaid(Refusal):
+    """This many orders wait for their payment already. Facts: most, order (the oldest)."""
+
+
+class QuantityOdd(Refusal):
+    """Fewer than one piece, or more than the shop sells at once. Facts: product, asked, most."""
+
+
+class NotNow(Refusal):
+    """What was asked cannot be done with an order in this state. Facts: order, state, word, act (pay, ship, receive)."""
+
+
+@dataclass(frozen=True)
+class OrderNews(Event):
+    order_id: int
+    no: str
+    follower_id: int
+    play: str
+    group_id: int | None
+
+
+@dataclass(frozen=True)
+class OrderPlaced(OrderNews):
+    """An order was made; `sku_ids` are its specs, `from_cart` says that they came from the cart."""
+
+    sku_ids: tuple[int, ...] = ()
+    from_cart: bool = False
+
+
+@dataclass(frozen=True)
+class OrderPaid(OrderNews):
+    """The money for an order is here."""
+
+
+@dataclass(frozen=True)
+class OrderClosed(OrderNews):
+    """An order ended without goods. `waited`: the cashier was asked first, so nobody has been answered yet."""
+
+    cause: str = ""
+    waited: bool = False
+
+
+@dataclass(frozen=True)
+class OrderShipped(OrderNews):
+    carrier: str = ""
+    tracking: str = ""
+
+
+@dataclass(frozen=True)
+class OrderCompleted(OrderNews):
+    """The goods have arrived."""
+
+
+class Order(Root):
+    """One order; everything it says about money and goods was fixed when it was made."""
+
+    __tablename__ = "order"
+    __table_args__ = (
+        UniqueConstraint("no"),
+        UniqueConstraint("pay_code"),
+        CheckConstraint(
+            "state IN ('pending','closing','closed','paid','forming','shipped','completed')",
+            name="state_known",
+        ),
+        CheckConstraint("total_fen >= 0 AND freight_fen >= 0 AND goods_fen >= 0", name="sums_not_negative"),
+        CheckConstraint("total_fen = goods_fen - discount_fen + freight_fen", name="total_adds_up"),
+        CheckConstraint("refunded_fen >= 0 AND refunded_fen <= total_fen", name="refunded_within_total"),
+        Index(None, "follower_id", "state"),
+        Index(None, "state", "pay_until"),
+        Index(None, "group_id"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    no: Mapped[str]
+    pay_code: Mapped[str]
+    follower_id: Mapped[int] = mapped_column(ForeignKey("follower.id"))
+    state: Mapped[str] = mapped_column(default="pending")
+    goods_fen: Mapped[int]
+    discount_fen: Mapped[int] = mapped_column(default=0)
+    freight_fen: Mapped[int] = mapped_column(default=0)
+    total_fen: Mapped[int]
+    refunded_fen: Mapped[int] = mapped_column(default=0)
+    receiver: Mapped[str] = mapped_column(Sealed, default="")
+    phone: Mapped[str] = mapped_column(Sealed, default="")
+    region: Mapped[str] = mapped_column(Sealed, default="")
+    detail: Mapped[str] = mapped_column(Sealed, default="")
+    note: Mapped[str] = mapped_column(default="")
+    ships: Mapped[bool] = mapped_column(default=True)
+    play: Mapped[str] = mapped_column(default="")
+    group_id: Mapped[int | None] = mapped_column(ForeignKey("groupbuy.id"))
+    made: Mapped[datetime]
+    pay_until: Mapped[datetime]
+    promise_hours: Mapped[int] = mapped_column(default=48)
+    paid_at: Mapped[datetime | None]
+    promised_at: Mapped[datetime | None]  # when it leaves at the latest
+    shipped_at: Mapped[datetime | None]
+    completed_at: Mapped[datetime | None]
+    carrier: Mapped[str] = mapped_column(default="")
+    tracking: Mapped[str] = mapped_column(default="")
+    closed_cause: Mapped[str] = mapped_column(default="")  # buyer, timeout, group, refunded …
+
+    moves: WriteOnlyMapped[OrderMove] = relationship(lambda: OrderMove, order_by=lambda: OrderMove.id)
+
+    @declared_attr.directive
+    @classmethod
+    def __mapper_args__(cls) -> dict[str, Any]:
+        return {
+            "version_id_col": cls.version
+        }  # the net under the row lock: a change to an older copy is none
+
+    @property
+    def word(self) -> str:
+        return WORDS[self.state]
+
+    @property
+    def payable(self) -> bool:
+        return self.state == "pending"
+
+    def pay(self, now: datetime) -> None:
+        """The money is here. NotNow unless the order waits for it."""
+        self._go("paid", now, "pay", actor="cashier")
+        self.paid_at = now
+        self.promised_at = now + timedelta(hours=self.promise_hours)
+        self.tell(OrderPaid(*self.facts()))
+
+    def close(self, cause: str, now: datetime, *, actor: str = "house") -> None:
+        """End it without goods: buyer, timeout, group (it failed), left (the group), refunded."""
+        waited = self.state == "closing"
+        self._go("closed", now, cause, actor=actor)
+        self.closed_cause = cause
+        self.tell(OrderClosed(*self.facts(), cause=cause, waited=waited))
+
+    def begin_closing(self, cause: str, now: datetime, *, actor: str = "house") -> None:
+        """Wanted closed, but an attempt may be being paid this moment: all stays held until the cashier has spoken."""
+        self._go("closing", now, cause, actor=actor)
+        self.closed_cause = cause
+
+    def form(self, group_id: int, now: datetime) -> None:
+        """Paid, and its group is not full yet; the promise to ship begins when it is."""
+        self._go("forming", now, "group", actor="house")
+        self.group_id, self.promised_at = group_id, None
+
+    def fill(self, now: datetime) -> None:
+        """The group is full: the goods may leave."""
+        self._go("paid", now, "group", actor="house")
+        self.promised_at = now + timedelta(hours=self.promise_hours)
+
+    def ship(self, carrier: str, tracking: str, now: datetime, *, actor: str = "staff") -> bool:
+        """It leaves with this parcel number; False when that was known already, and nothing has changed."""
+        if self.state == "shipped" and (self.carrier, self.tracking) == (carrier, tracking):
+            return False
+        self._go("shipped", now, f"{carrier} {tracking}".strip(), actor=actor, act="ship")
+        self.carrier, self.tracking = carrier, tracking
+        self.shipped_at = self.shipped_at or now
+        self.tell(OrderShipped(*self.facts(), carrier=carrier, tracking=tracking))
+        return True
+
+    def receive(self, now: datetime, *, actor: str = "buyer") -> None:
+        """The goods have arrived."""
+        self._go("completed", now, "received", actor=actor, act="receive")
+        self.completed_at = now
+        self.tell(OrderCompleted(*self.facts()))
+
+    def paid_back(self, fen: int) -> None:
+        """A refund of `fen` has arrived; Contended beyond what was paid."""
+        if self.refunded_fen + fen > self.total_fen:
+            raise Contended
+        self.refunded_fen += fen
+
+    def _go(self, to: str, now: datetime, cause: str, *, actor: str, act: str = "") -> None:
+        if (self.state, to) not in EDGES:
+            raise NotNow(order=self.no, state=self.state, word=self.word, act=act or to)
+        self.moves.add(OrderMove(before=self.state, after=to, actor=actor, cause=cause, at=now))
+        self.state = to
+
+    def facts(self) -> tuple[int, str, int, str, int | None]:
+        """What every event of an order says first."""
+        return (self.id, self.no, self.follower_id, self.play, self.group_id)
+
+
+class OrderLine(Base):
+    """So many pieces of one spec, as they were called and priced when the order was made."""
+
+    __tablename__ = "order_line"
+    __table_args__ = (
+        UniqueConstraint("order_id", "sku_id"),
+        CheckConstraint("quantity > 0", name="quantity_positive"),
+        CheckConstraint(
+            "amount_fen = list_fen * quantity - discount_fen AND amount_fen >= 0", name="amount_adds_up"
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    order_id: Mapped[int] = mapped_column(ForeignKey("order.id"))
+    sku_id: Mapped[int] = mapped_column(ForeignKey("sku.id"))
+    code: Mapped[str]
+    name: Mapped[str]
+    spec: Mapped[str] = mapped_column(default="")
+    unit: Mapped[str] = mapped_column(default="份")
+    quantity: Mapped[int]
+    list_fen: Mapped[int]
+    discount_fen: Mapped[int] = mapped_column(default=0)
+    amount_fen: Mapped[int]
+    ships: Mapped[bool] = mapped_column(default=True)
+
+
+class OrderMove(Base):
+    """One step along an edge."""
+
+    __tablename__ = "order_move"
+    __table_args__ = (Index(None, "order_id"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    order_id: Mapped[int] = mapped_column(ForeignKey("order.id"))
+    before: Mapped[str]
+    after: Mapped[str]
+    actor: Mapped[str]
+    cause: Mapped[str] = mapped_column(default="")
+    at: Mapped[datetime]
+
+
+class Orders(Shelf[Order]):
+    """The orders, for the changing path."""
+
+    entity = Order
+
+    async def by_no(self, no: str, follower_id: int) -> Order:
+        """An order of this person, to look at; NoSuchOrder for a foreign number as for a missing one."""
+        return self._known(await self._one(_mine(no, follower_id)), no)
+
+    async def hold(self, no: str, follower_id: int) -> Order:
+        """The same, its row locked."""
+        return self._known(await self._one(_mine(no, follower_id), hold=True), no)
+
+    async def hold_any(self, no: str) -> Order:
+        """Anybody's order, for staff and for the house."""
+        return self._known(await self._one(select(Order).where(Order.no == no), hold=True), no)
+
+    async def hold_id(self, order_id: int) -> Order:
+        return self._known(await self._one(select(Order).where(Order.id == order_id), hold=True), "")
+
+    async def by_pay_code(self, code: str) -> Order:
+        """The order that this pay link pays, its row locked: whoever holds the link may pay."""
+        return self._known(await self._one(select(Order).where(Order.pay_code == code), hold=True), "")
+
+    async def unpaid_of(self, follower_id: int) -> list[Order]:
+        """What waits for this person's payment, oldest first."""
+        found = await self.session.execute(
+            select(Order).where(Order.follower_id == follower_id, Order.state.in_(UNPAID)).order_by(Order.id)
+        )
+        return list(found.scalars())
+
+    async def of_group(self, group_id: int) -> list[Order]:
+        """The orders of a group, oldest first, rows locked."""
+        found = await self.session.execute(
+            select(Order)
+            .where(Order.group_id == group_id)
+            .order_by(Order.id)
+            .with_for_update()
+            .execution_options(populate_existing=True)
+        )
+        orders = list(found.scalars())
+        for order in orders:
+            self.work.watch(order)
+        return orders
+
+    async def lines(self, order_id: int) -> list[OrderLine]:
+        found = await self.session.execute(
+            select(OrderLine).where(OrderLine.order_id == order_id).order_by(OrderLine.id)
+        )
+        return list(found.scalars())
+
+    async def close(self, order: Order, cause: str, *, actor: str = "house") -> None:
+        """Close an unpaid order and free what it held."""
+        await hold.free_all(self.work, order)
+        order.close(cause, self.work.now, actor=actor)
+
+    async def undo(self, order: Order, cause: str, *, actor: str = "house") -> None:
+        """End a paid order that was not shipped: its goods return to the shelf. Paying back is the refund's matter."""
+        order.close(cause, self.work.now, actor=actor)
+        await hold.give_back_all(self.work, order)
+
+    def _known(self, found: Order | None, no: str) -> Order:
+        if found is None:
+            raise NoSuchOrder(order=no)
+        return found
+
+
+def _mine(no: str, follower_id: int) -> Any:
+    return select(Order).where(Order.no == no, Order.follower_id == follower_id)
+
+
+_goods = (
+    select(OrderLine.order_id.label("order_id"), func.sum(OrderLine.amount_fen).label("fen"))
+    .group_by(OrderLine.order_id)
+    .subquery()
+)
+
+INVARIANTS = (
+    Invariant(
+        "order_lines_add_up",
+        "an order's lines and its freight are its total",
+        select(Order.id)
+        .outerjoin(_goods, _goods.c.order_id == Order.id)
+        .where(Order.total_fen != func.coalesce(_goods.c.fen, 0) + Order.freight_fen),
+    ),
+    Invariant(
+        "order_moves_along_edges",
+        "an order moves along the listed edges only",
+        select(OrderMove.order_id).where(tuple_(OrderMove.before, OrderMove.after).not_in(sorted(EDGES))),
+    ),
+    Invariant(
+        "order_paid_dated",
+        "what is paid says since when, and what is not paid does not",
+        select(Order.id).where(
+            (Order.state.in_(PAID) & Order.paid_at.is_(None))
+            | (Order.state.in_(UNPAID) & Order.paid_at.is_not(None))
+        ),
+    ),
+    Invariant(
+        "order_unpaid_ends",
+        "an order that nobody paid is closed soon after its time",
+        select(Order.id).where(Order.state == "pending", Order.pay_until < bindparam("late", type_=Moment())),
+        grace_minutes=10,
+    ),
+)

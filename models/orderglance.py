@@ -1,0 +1,204 @@
+"""Orders as the asking path sees them: immutable rows, found by number and owner."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Row, select
+
+from models.base import Glance, Invariant
+from models.order import UNPAID, WORDS, NoSuchOrder, Order, OrderLine
+
+
+class Which(StrEnum):
+    """Which orders a list shows."""
+
+    ALL = ""
+    UNPAID = "unpaid"
+    UNDER_WAY = "underway"  # paid and not completed
+    SHIPPED = "shipped"
+
+
+_STATES: dict[Which, tuple[str, ...]] = {
+    Which.UNPAID: UNPAID,
+    Which.UNDER_WAY: ("paid", "forming", "shipped"),
+    Which.SHIPPED: ("shipped",),
+}
+
+
+@dataclass(frozen=True)
+class LineSeen:
+    """So many pieces of one spec."""
+
+    sku_id: int
+    code: str
+    name: str
+    spec: str
+    unit: str
+    quantity: int
+    amount_fen: int
+
+    @property
+    def words(self) -> str:
+        """龙井 250g ×2"""
+        return " ".join(p for p in (self.name, self.spec, f"×{self.quantity}") if p)
+
+
+@dataclass(frozen=True)
+class OrderSeen:
+    """An order with its lines, for its owner and for staff."""
+
+    id: int
+    no: str
+    pay_code: str
+    follower_id: int
+    state: str
+    goods_fen: int
+    discount_fen: int
+    freight_fen: int
+    total_fen: int
+    refunded_fen: int
+    receiver: str
+    phone: str
+    region: str
+    detail: str
+    note: str
+    ships: bool
+    play: str
+    group_id: int | None
+    made: datetime
+    pay_until: datetime
+    paid_at: datetime | None
+    promised_at: datetime | None
+    shipped_at: datetime | None
+    completed_at: datetime | None
+    carrier: str
+    tracking: str
+    closed_cause: str
+    lines: tuple[LineSeen, ...] = ()
+
+    @property
+    def word(self) -> str:
+        return WORDS[self.state]
+
+    @property
+    def words(self) -> str:
+        """What is in it, short: the first line, and how many more there are."""
+        if not self.lines:
+            return ""
+        more = len(self.lines) - 1
+        return self.lines[0].words + (f" 等{len(self.lines)}样" if more else "")
+
+
+@dataclass(frozen=True)
+class PaySeen:
+    """What anybody who holds the pay link may see of an order."""
+
+    order_id: int
+    state: str
+    total_fen: int
+    refunded_fen: int
+    pay_until: datetime
+
+
+_COLUMNS = [getattr(Order, name) for name in OrderSeen.__dataclass_fields__ if name != "lines"]
+
+
+class OrderGlance(Glance):
+    """Orders, read only."""
+
+    async def page(
+        self, follower_id: int, which: Which = Which.ALL, after: str = "", size: int = 8
+    ) -> tuple[list[OrderSeen], bool]:
+        """One person's orders, newest first, `size` of them after the one numbered `after`; True when there are more."""
+        statement = select(*_COLUMNS).where(Order.follower_id == follower_id)
+        if which in _STATES:
+            statement = statement.where(Order.state.in_(_STATES[which]))
+        if after:
+            last = (
+                select(Order.id).where(Order.no == after, Order.follower_id == follower_id).scalar_subquery()
+            )
+            statement = statement.where(Order.id < last)
+        rows = await self.reader.all(statement.order_by(Order.id.desc()).limit(size + 1))
+        return await self._whole(rows[:size]), len(rows) > size
+
+    async def by_no(self, no: str, follower_id: int) -> OrderSeen:
+        """An order of this person; NoSuchOrder for a foreign number as for a missing one."""
+        return await self._only(no, Order.no == no, Order.follower_id == follower_id)
+
+    async def by_id(self, order_id: int) -> OrderSeen:
+        """Any order, for the house's own notices."""
+        return await self._only("", Order.id == order_id)
+
+    async def any_by_no(self, no: str) -> OrderSeen:
+        """Anybody's order, for staff."""
+        return await self._only(no, Order.no == no)
+
+    async def by_pay_code(self, code: str) -> PaySeen:
+        """What its pay page shows; NoSuchOrder for a link that leads nowhere."""
+        row = await self.reader.one(
+            select(Order.id, Order.state, Order.total_fen, Order.refunded_fen, Order.pay_until).where(
+                Order.pay_code == code
+            )
+        )
+        if row is None:
+            raise NoSuchOrder(order="")
+        return PaySeen(*row)
+
+    async def overdue(self, now: datetime, limit: int = 200) -> list[str]:
+        """The numbers of the orders that wait for a payment and whose time is over, oldest first."""
+        rows = await self.reader.all(
+            select(Order.no)
+            .where(Order.state == "pending", Order.pay_until <= now)
+            .order_by(Order.pay_until, Order.id)
+            .limit(limit)
+        )
+        return [row.no for row in rows]
+
+    async def to_ship(self, after: str = "", size: int = 8) -> tuple[list[OrderSeen], bool]:
+        """What is paid and has to leave, first promised first; True when there are more."""
+        statement = select(*_COLUMNS).where(Order.state == "paid", Order.ships.is_(True))
+        if after:
+            last = await self.reader.all(select(Order.promised_at, Order.id).where(Order.no == after))
+            if last:
+                moment, last_id = last[0]
+                statement = statement.where(
+                    (Order.promised_at > moment) | ((Order.promised_at == moment) & (Order.id > last_id))
+                )
+        rows = await self.reader.all(statement.order_by(Order.promised_at, Order.id).limit(size + 1))
+        return await self._whole(rows[:size]), len(rows) > size
+
+    async def _only(self, no: str, *conditions: Any) -> OrderSeen:
+        row = await self.reader.one(select(*_COLUMNS).where(*conditions))
+        if row is None:
+            raise NoSuchOrder(order=no)
+        return (await self._whole([row]))[0]
+
+    async def _whole(self, rows: Sequence[Row[Any]]) -> list[OrderSeen]:
+        if not rows:
+            return []
+        lines = await self.reader.all(
+            select(
+                OrderLine.order_id,
+                OrderLine.sku_id,
+                OrderLine.code,
+                OrderLine.name,
+                OrderLine.spec,
+                OrderLine.unit,
+                OrderLine.quantity,
+                OrderLine.amount_fen,
+            )
+            .where(OrderLine.order_id.in_([r.id for r in rows]))
+            .order_by(OrderLine.id)
+        )
+        of: dict[int, list[LineSeen]] = {}
+        for line in lines:
+            of.setdefault(line.order_id, []).append(LineSeen(*line[1:]))
+        return [OrderSeen(*row, lines=tuple(of.get(row.id, ()))) for row in rows]
+
+
+INVARIANTS: tuple[Invariant, ...] = ()

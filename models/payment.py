@@ -1,0 +1,273 @@
+"""Payments and the attempts at them: an attempt is not an order, and money is written down once, whatever it is for."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, select, text, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Mapped, mapped_column
+
+from models.base import Base, Contended, Glance, Invariant, Refusal, Shelf
+from models.order import Order
+
+OPEN = ("new", "live")
+_OPEN = text("state IN ('new','live')")
+_CREDITED = text("state = 'credited'")
+ASK_MINUTES = (
+    1,
+    1,
+    2,
+    3,
+    5,
+    10,
+)  # between one question and the next, while no word has come; then the last, again and again
+LEAST_SECONDS = (
+    90  # the cashier takes no order that ends within the minute (doc: Native payment, time_expire)
+)
+MISMATCH = ("amount", "currency")
+
+
+class PayOver(Refusal):
+    """The order can no longer be paid. Facts: order, state, word."""
+
+
+class Attempt(Base):
+    """One number at the cashier under which an order may be paid; never the order's own number."""
+
+    __tablename__ = "attempt"
+    __table_args__ = (
+        UniqueConstraint("out_trade_no"),
+        Index("uq_attempt_one_open", "order_id", unique=True, sqlite_where=_OPEN, postgresql_where=_OPEN),
+        CheckConstraint("state IN ('new','live','closed','paid','refused')", name="state_known"),
+        CheckConstraint("amount_fen > 0", name="amount_positive"),
+        Index(None, "order_id"),
+        Index(None, "state", "ask_next"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    out_trade_no: Mapped[str]
+    order_id: Mapped[int] = mapped_column(ForeignKey("order.id"))
+    amount_fen: Mapped[int]
+    way: Mapped[str]  # native; jsapi and h5 later
+    state: Mapped[str] = mapped_column(default="new")  # new: asked for, no answer yet
+    code_url: Mapped[str] = mapped_column(default="")
+    made: Mapped[datetime]
+    expires: Mapped[datetime]
+    asked: Mapped[int] = mapped_column(default=0)
+    ask_next: Mapped[datetime]
+
+    @property
+    def open(self) -> bool:
+        return self.state in OPEN
+
+
+class Payment(Base):
+    """Money that came in. `credited` pays its order; `orphan` came too late, twice or wrong, and goes back."""
+
+    __tablename__ = "payment"
+    __table_args__ = (
+        UniqueConstraint("transaction_id"),
+        Index(
+            "uq_payment_one_credited",
+            "order_id",
+            unique=True,
+            sqlite_where=_CREDITED,
+            postgresql_where=_CREDITED,
+        ),
+        CheckConstraint("state IN ('credited','orphan')", name="state_known"),
+        CheckConstraint(
+            "refund_reserved_fen >= 0 AND refund_reserved_fen <= amount_fen", name="refunds_within_amount"
+        ),
+        Index(None, "order_id"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    transaction_id: Mapped[str]
+    out_trade_no: Mapped[str]
+    attempt_id: Mapped[int] = mapped_column(ForeignKey("attempt.id"))
+    order_id: Mapped[int] = mapped_column(ForeignKey("order.id"))
+    amount_fen: Mapped[int]
+    refund_reserved_fen: Mapped[int] = mapped_column(default=0)
+    payer: Mapped[str] = mapped_column(default="")  # the openid that paid: recorded, never compared
+    at: Mapped[datetime]
+    seen: Mapped[datetime]
+    source: Mapped[str] = mapped_column(default="")  # callback, query, close
+    state: Mapped[str]
+    cause: Mapped[str] = mapped_column(default="")
+
+
+@dataclass(frozen=True)
+class Trade:
+    """What the cashier says of one attempt; amounts in fen. `state` is the cashier's own word (SUCCESS, NOTPAY …)."""
+
+    out_trade_no: str
+    state: str
+    transaction_id: str
+    amount_fen: int
+    currency: str
+    payer: str
+    at: datetime
+    source: str
+
+    @property
+    def was_paid(self) -> bool:
+        return self.state in ("SUCCESS", "REFUND")
+
+    @property
+    def was_closed(self) -> bool:
+        return self.state in ("CLOSED", "REVOKED")
+
+
+def mismatch(attempt: Attempt, trade: Trade) -> str:
+    """In what the money differs from what we asked for, or ""; who paid is not compared."""
+    if trade.currency != "CNY":
+        return "currency"
+    return "amount" if trade.amount_fen != attempt.amount_fen else ""
+
+
+def ask_next(asked: int, now: datetime) -> datetime:
+    """When to ask the cashier again after `asked` questions without an end."""
+    return now + timedelta(minutes=ASK_MINUTES[min(asked, len(ASK_MINUTES) - 1)])
+
+
+class Attempts(Shelf[Attempt]):
+    """Attempts, for the changing path. Lock the order first, then the attempt."""
+
+    entity = Attempt
+
+    async def open_of(self, order_id: int) -> Attempt | None:
+        """The one attempt under which an order may be paid now."""
+        return await self._one(
+            select(Attempt).where(Attempt.order_id == order_id, Attempt.state.in_(OPEN)), hold=True
+        )
+
+    async def order_of(self, out_trade_no: str) -> int | None:
+        """The id of the order that a number at the cashier stands for; None for a number that is not ours."""
+        row = await self.work.one(select(Attempt.order_id).where(Attempt.out_trade_no == out_trade_no))
+        return int(row.order_id) if row is not None else None
+
+    async def hold(self, out_trade_no: str) -> Attempt | None:
+        return await self._one(select(Attempt).where(Attempt.out_trade_no == out_trade_no), hold=True)
+
+    async def start(self, order: Order, way: str) -> Attempt:
+        """The attempt of an order that may be paid: the open one, or a new one. Raises PayOver; Contended when doubled."""
+        now = self.work.now
+        if not order.payable or order.pay_until <= now:
+            raise PayOver(order=order.no, state=order.state, word=order.word)
+        found = await self.open_of(order.id)
+        if found is not None:
+            return found
+        insert: Any = sqlite.insert if self.session.get_bind().dialect.name == "sqlite" else postgresql.insert
+        number = "tp" + secrets.token_hex(
+            14
+        )  # at most 32 characters (doc: out_trade_no); not the order's number
+        expires = max(order.pay_until, now + timedelta(seconds=LEAST_SECONDS)).replace(microsecond=0)
+        written = await self.session.execute(
+            insert(Attempt)
+            .values(
+                out_trade_no=number,
+                order_id=order.id,
+                amount_fen=order.total_fen,
+                way=way,
+                state="new",
+                code_url="",
+                made=now,
+                expires=expires,
+                asked=0,
+                ask_next=ask_next(0, now),
+            )
+            .on_conflict_do_nothing()
+            .returning(Attempt.id)
+        )
+        if written.first() is None:
+            raise Contended
+        made = await self.hold(number)
+        assert made is not None
+        return made
+
+    async def ask_again(self, attempt: Attempt) -> bool:
+        """Note that the cashier is asked once more; False when somebody has just done so."""
+        done = await self.session.execute(
+            update(Attempt)
+            .where(Attempt.id == attempt.id, Attempt.asked == attempt.asked, Attempt.state.in_(OPEN))
+            .values(asked=attempt.asked + 1, ask_next=ask_next(attempt.asked + 1, self.work.now))
+            .returning(Attempt.id)
+            .execution_options(synchronize_session=False)
+        )
+        return done.first() is not None
+
+
+class Payments(Shelf[Payment]):
+    """Money that came in, for the changing path."""
+
+    entity = Payment
+
+    async def by_transaction(self, transaction_id: str) -> Payment | None:
+        return await self._one(select(Payment).where(Payment.transaction_id == transaction_id))
+
+    async def credited_to(self, order_id: int) -> Payment | None:
+        """The payment that paid an order, read afresh."""
+        return await self._one(
+            select(Payment)
+            .where(Payment.order_id == order_id, Payment.state == "credited")
+            .execution_options(populate_existing=True)
+        )
+
+    async def keep(self, **values: Any) -> int:
+        """Write money down under its unique transaction id and return the row's id; Contended when it is there already."""
+        insert: Any = sqlite.insert if self.session.get_bind().dialect.name == "sqlite" else postgresql.insert
+        written = await self.session.execute(
+            insert(Payment)
+            .values(refund_reserved_fen=0, **values)
+            .on_conflict_do_nothing()
+            .returning(Payment.id)
+        )
+        row = written.first()
+        if row is None:
+            raise Contended
+        return int(row.id)
+
+
+class AttemptGlance(Glance):
+    """Attempts, read only."""
+
+    async def open_of(self, order_id: int) -> tuple[str, str] | None:
+        """(state, code_url) of the attempt under which an order may be paid now."""
+        row = await self.reader.one(
+            select(Attempt.state, Attempt.code_url).where(
+                Attempt.order_id == order_id, Attempt.state.in_(OPEN)
+            )
+        )
+        return (row.state, row.code_url) if row is not None else None
+
+    async def to_ask(self, now: datetime, limit: int = 200) -> list[str]:
+        """The numbers of which the cashier has said nothing final and is to be asked now."""
+        rows = await self.reader.all(
+            select(Attempt.out_trade_no)
+            .where(Attempt.state.in_(OPEN), Attempt.ask_next <= now)
+            .order_by(Attempt.ask_next, Attempt.id)
+            .limit(limit)
+        )
+        return [row.out_trade_no for row in rows]
+
+
+INVARIANTS = (
+    Invariant(
+        "attempt_ends_with_order",
+        "nobody can still pay for an order that is closed",
+        select(Attempt.id)
+        .join(Order, Order.id == Attempt.order_id)
+        .where(Order.state == "closed", Attempt.state.in_(OPEN)),
+    ),
+    Invariant(
+        "payment_matches_order",
+        "what is credited is what the order costs",
+        select(Payment.id)
+        .join(Order, Order.id == Payment.order_id)
+        .where(Payment.state == "credited", Payment.amount_fen != Order.total_fen),
+    ),
+)

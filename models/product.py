@@ -1,0 +1,227 @@
+"""What the shop sells: products, their specs with price and stock, their pictures."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, select, update
+from sqlalchemy.orm import Mapped, mapped_column
+
+from models.base import Base, Contended, Glance, Invariant, Json, Refusal, Root, Shelf, Work
+
+FEW = 3  # 仅剩 n is said from here down
+MOST_FEN = 100_000_000
+
+
+class NotForSale(Refusal):
+    """The product is unknown, a draft, or off the shelf."""
+
+
+class SoldOut(Refusal):
+    """Nothing is left of this spec, or less than was asked for. Facts: product, spec, left, asked."""
+
+
+class Product(Root):
+    """One product; its specs (SKUs) carry price and stock."""
+
+    __tablename__ = "product"
+    __table_args__ = (
+        UniqueConstraint("code"),
+        CheckConstraint("state IN ('draft','on','off')", name="state_known"),
+        Index(None, "changed"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    code: Mapped[str]
+    name: Mapped[str]
+    line: Mapped[str] = mapped_column(default="")  # the selling line
+    category: Mapped[str] = mapped_column(default="")
+    keywords: Mapped[list[Any]] = mapped_column(Json, default=list)
+    unit: Mapped[str] = mapped_column(default="份")
+    axis: Mapped[str] = mapped_column(default="规格")
+    facts: Mapped[dict[str, Any]] = mapped_column(
+        Json, default=dict
+    )  # 保质期, 配料, 产地 …: answered, never invented
+    promise_hours: Mapped[int] = mapped_column(default=48)
+    ships: Mapped[bool] = mapped_column(default=True)
+    picture: Mapped[str] = mapped_column(default="")  # sha256
+    state: Mapped[str] = mapped_column(default="on")
+    changed: Mapped[datetime]
+
+    def on_shelf(self) -> None:
+        """NotForSale unless followers may buy it."""
+        if self.state != "on":
+            raise NotForSale(product=self.code)
+
+
+class Sku(Root):
+    """One spec of a product. `held` of `on_hand` are reserved by orders that may still be paid."""
+
+    __tablename__ = "sku"
+    __table_args__ = (
+        UniqueConstraint("product_id", "label"),
+        CheckConstraint("held >= 0 AND held <= on_hand", name="held_within_stock"),
+        CheckConstraint("price_fen >= 0 AND price_fen <= 100000000", name="price_sane"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    product_id: Mapped[int] = mapped_column(ForeignKey("product.id"))
+    label: Mapped[str] = mapped_column(default="")  # 250g · 罐装; empty when there is only one
+    price_fen: Mapped[int]
+    was_fen: Mapped[int | None]
+    on_hand: Mapped[int] = mapped_column(default=0)
+    held: Mapped[int] = mapped_column(default=0)
+    weight_g: Mapped[int] = mapped_column(default=0)
+    place: Mapped[int] = mapped_column(default=0)  # the order in which specs are offered
+
+    @property
+    def left(self) -> int:
+        return self.on_hand - self.held
+
+
+class Picture(Base):
+    """A picture by its hash: re-encoded JPEG and a thumbnail; one backup holds everything."""
+
+    __tablename__ = "picture"
+
+    sha256: Mapped[str] = mapped_column(primary_key=True)
+    jpeg: Mapped[bytes]
+    thumb: Mapped[bytes]
+    made: Mapped[datetime]
+
+
+def stock_word(left: int) -> str:
+    """What is said of a stock: it changes only when it crosses."""
+    return "售罄" if left <= 0 else f"仅剩 {left}" if left <= FEW else "有货"
+
+
+async def reserve(work: Work, sku_id: int, quantity: int) -> None:
+    """Hold `quantity` of a spec by one conditional update; Contended when there are fewer left."""
+    await _shift(work, sku_id, quantity, room_for(quantity), held=Sku.held + quantity)
+
+
+def room_for(quantity: int) -> Any:
+    """The guard of promise 1: without it the shop oversells."""
+    return Sku.on_hand - Sku.held >= quantity
+
+
+async def release(work: Work, sku_id: int, quantity: int) -> None:
+    """Give back what was held."""
+    await _shift(work, sku_id, -quantity, Sku.held >= quantity, held=Sku.held - quantity)
+
+
+async def take(work: Work, sku_id: int, quantity: int) -> None:
+    """What was held has been paid for: it leaves the stock."""
+    await _shift(
+        work, sku_id, 0, Sku.held >= quantity, held=Sku.held - quantity, on_hand=Sku.on_hand - quantity
+    )
+
+
+async def adjust(work: Work, sku_id: int, by: int) -> None:
+    """More or fewer on hand; Contended when fewer would remain than are held."""
+    await _shift(work, sku_id, -by, Sku.on_hand + by >= Sku.held, on_hand=Sku.on_hand + by)
+
+
+async def _shift(work: Work, sku_id: int, taken: int, guard: Any, **values: Any) -> None:
+    changed = await work.session.execute(
+        update(Sku)
+        .where(Sku.id == sku_id, guard)
+        .values(**values)
+        .returning(Sku.product_id, Sku.on_hand, Sku.held)
+        .execution_options(synchronize_session=False)
+    )
+    row = changed.first()
+    if row is None:
+        raise Contended
+    after = row.on_hand - row.held
+    # The catalogue in the processes holds a word, not a number: touch it only when the word changes.
+    if taken and stock_word(after) != stock_word(after + taken):
+        await touch(work, row.product_id)
+
+
+async def touch(work: Work, product_id: int) -> None:
+    """The catalogue is to read this product again."""
+    await work.session.execute(
+        update(Product)
+        .where(Product.id == product_id)
+        .values(changed=work.now)
+        .execution_options(synchronize_session=False)
+    )
+
+
+class Products(Shelf[Product]):
+    """Products, for the changing path."""
+
+    entity = Product
+
+    async def get(self, code: str) -> Product:
+        """A product of any state; NotForSale when there is none of this code."""
+        found = await self._one(select(Product).where(Product.code == code))
+        if found is None:
+            raise NotForSale(product=code)
+        return found
+
+    async def hold(self, code: str) -> Product:
+        found = await self._one(select(Product).where(Product.code == code), hold=True)
+        if found is None:
+            raise NotForSale(product=code)
+        return found
+
+    async def skus(self, product_id: int) -> list[Sku]:
+        """The specs in the order in which they are offered."""
+        found = await self.session.execute(
+            select(Sku)
+            .where(Sku.product_id == product_id)
+            .order_by(Sku.place, Sku.id)
+            .execution_options(populate_existing=True)
+        )
+        return list(found.scalars())
+
+    async def sku(self, sku_id: int) -> tuple[Product, Sku]:
+        """A spec with its product, read afresh."""
+        found = await self.session.execute(
+            select(Product, Sku)
+            .join(Sku, Sku.product_id == Product.id)
+            .where(Sku.id == sku_id)
+            .execution_options(populate_existing=True)
+        )
+        row = found.first()
+        if row is None:
+            raise NotForSale(product="")
+        return row[0], row[1]
+
+    async def next_code(self) -> str:
+        """The next numbered code: A13 after A12."""
+        codes = (await self.session.execute(select(Product.code))).scalars()
+        numbers = [int(c[1:]) for c in codes if c[1:].isascii() and c[1:].isdigit()]
+        return f"A{max(numbers, default=0) + 1}"
+
+
+class ProductGlance(Glance):
+    """Stock as it is now, for answers that show a number."""
+
+    async def left(self, product_code: str) -> dict[int, int]:
+        """What is left of each spec, by SKU id."""
+        rows = await self.reader.all(
+            select(Sku.id, (Sku.on_hand - Sku.held).label("left"))
+            .join(Product, Product.id == Sku.product_id)
+            .where(Product.code == product_code)
+            .order_by(Sku.id)
+        )
+        return {row.id: row.left for row in rows}
+
+    async def picture(self, sha256: str, *, thumb: bool = False) -> bytes | None:
+        row = await self.reader.one(
+            select((Picture.thumb if thumb else Picture.jpeg).label("data")).where(Picture.sha256 == sha256)
+        )
+        return bytes(row.data) if row is not None else None
+
+
+INVARIANTS = (
+    Invariant(
+        "stock_held_within",
+        "never more is held than is on hand, and nothing is negative",
+        select(Sku.id).where((Sku.held < 0) | (Sku.on_hand < 0) | (Sku.held > Sku.on_hand)),
+    ),
+)

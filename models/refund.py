@@ -1,0 +1,244 @@
+"""Refunds: money that is owed back, each under a number that never changes, retried until its end is known."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, bindparam, func, select, update
+from sqlalchemy.orm import Mapped, mapped_column
+
+from models.base import Base, Contended, Event, Glance, Invariant, Moment, Refusal, Shelf
+from models.payment import Payment, Payments
+
+TRY_MINUTES = (1, 2, 5, 15, 30, 60)  # the cashier takes two requests for one order at least a minute apart
+ASK_MINUTES = 5
+STATES = ("due", "asked", "unknown", "done", "failed")
+
+
+class RefundTooMuch(Refusal):
+    """More would go back than came in. Facts: amount_fen, left_fen."""
+
+
+@dataclass(frozen=True)
+class RefundDone(Event):
+    """Money has gone back the way it came. `late`: it had come too late, twice or wrong."""
+
+    order_id: int
+    no: str
+    follower_id: int
+    amount_fen: int
+    reason: str
+    late: bool
+
+
+@dataclass(frozen=True)
+class RefundStuck(Event):
+    """The cashier said no to a refund; somebody has to look. `error` is the cashier's code."""
+
+    out_refund_no: str
+    no: str
+    amount_fen: int
+    error: str
+    again: bool  # tried again by itself
+
+
+class Refund(Base):
+    """An amount owed back out of one payment."""
+
+    __tablename__ = "refund"
+    __table_args__ = (
+        UniqueConstraint("out_refund_no"),
+        UniqueConstraint("payment_id", "reason", "seq"),
+        CheckConstraint("state IN ('due','asked','unknown','done','failed')", name="state_known"),
+        CheckConstraint("amount_fen > 0", name="amount_positive"),
+        Index(None, "state", "next_try"),
+        Index(None, "order_id"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    out_refund_no: Mapped[str]
+    payment_id: Mapped[int] = mapped_column(ForeignKey("payment.id"))
+    order_id: Mapped[int] = mapped_column(ForeignKey("order.id"))
+    amount_fen: Mapped[int]
+    reason: Mapped[str]
+    seq: Mapped[int] = mapped_column(default=0)
+    state: Mapped[str] = mapped_column(default="due")
+    tries: Mapped[int] = mapped_column(default=0)
+    next_try: Mapped[datetime]
+    made: Mapped[datetime]
+    done_at: Mapped[datetime | None]
+    error: Mapped[str] = mapped_column(default="")
+
+    @property
+    def ended(self) -> bool:
+        return self.state in ("done", "failed")
+
+    def said(self, state: str, error: str, now: datetime) -> bool:
+        """The cashier's word (doc: SUCCESS, PROCESSING, CLOSED, ABNORMAL; REFUSED and UNKNOWN are ours).
+
+        False when it changes nothing. A refund that is done stays done, whatever comes after.
+        """
+        if self.state == "done":
+            return False
+        if state == "SUCCESS":
+            self.state, self.done_at, self.error = "done", now, ""
+        elif state == "PROCESSING":
+            self.state, self.next_try = "asked", now + timedelta(minutes=ASK_MINUTES)
+        elif state == "UNKNOWN":
+            self.state = "unknown"
+        elif state == "REFUSED" and error in ("not_enough", "later"):
+            self.state, self.error = "due", error
+        else:  # CLOSED, ABNORMAL, a definite no: a person has to look
+            self.state, self.error = "failed", error or state
+        return True
+
+
+def within(amount_fen: int) -> Any:
+    """The guard of promise 3: refunds of a payment never exceed it."""
+    return Payment.refund_reserved_fen + amount_fen <= Payment.amount_fen
+
+
+class Refunds(Shelf[Refund]):
+    """Refunds, for the changing path."""
+
+    entity = Refund
+
+    async def owe(
+        self, payment: Payment | int, amount_fen: int, reason: str, due: datetime, seq: int = 0
+    ) -> Refund:
+        """Owe `amount_fen` back out of a payment, from `due` on. The same (payment, reason, seq) is the same refund.
+
+        Raises RefundTooMuch when less than that is left of the payment.
+        """
+        payment_id = payment if isinstance(payment, int) else payment.id
+        known = await self._one(
+            select(Refund).where(Refund.payment_id == payment_id, Refund.reason == reason, Refund.seq == seq)
+        )
+        if known is not None:
+            return known
+        reserved = await self.session.execute(
+            update(Payment)
+            .where(Payment.id == payment_id, within(amount_fen))
+            .values(refund_reserved_fen=Payment.refund_reserved_fen + amount_fen)
+            .returning(Payment.order_id)
+            .execution_options(synchronize_session=False)
+        )
+        row = reserved.first()
+        if row is None or amount_fen < 1:
+            left = await self.work.one(
+                select((Payment.amount_fen - Payment.refund_reserved_fen).label("left")).where(
+                    Payment.id == payment_id
+                )
+            )
+            raise RefundTooMuch(amount_fen=amount_fen, left_fen=left.left if left else 0)
+        return await self.add(
+            Refund(
+                out_refund_no="rf" + secrets.token_hex(14),
+                payment_id=payment_id,
+                order_id=row.order_id,
+                amount_fen=amount_fen,
+                reason=reason,
+                seq=seq,
+                state="due",
+                next_try=due,
+                made=self.work.now,
+            )
+        )
+
+    async def owe_all(self, order_id: int, reason: str, due: datetime) -> Refund | None:
+        """Owe back what is left of an order's payment; None when nothing was paid or nothing is left."""
+        payment = await Payments(self.work).credited_to(order_id)
+        if payment is None:
+            return None
+        known = await self._one(
+            select(Refund).where(Refund.payment_id == payment.id, Refund.reason == reason, Refund.seq == 0)
+        )
+        if known is not None:
+            return known
+        left = payment.amount_fen - payment.refund_reserved_fen
+        return await self.owe(payment, left, reason, due) if left > 0 else None
+
+    async def hold(self, out_refund_no: str) -> Refund | None:
+        return await self._one(select(Refund).where(Refund.out_refund_no == out_refund_no), hold=True)
+
+    async def trade_of(self, refund: Refund) -> tuple[str, int]:
+        """(out_trade_no, its whole amount in fen) of the payment that a refund comes out of."""
+        row = await self.work.one(
+            select(Payment.out_trade_no, Payment.amount_fen).where(Payment.id == refund.payment_id)
+        )
+        assert row is not None
+        return row.out_trade_no, row.amount_fen
+
+    async def try_again(self, refund: Refund) -> None:
+        """Note that the cashier is asked (once more); Contended when somebody has just done so."""
+        wait = TRY_MINUTES[min(refund.tries, len(TRY_MINUTES) - 1)]
+        done = await self.session.execute(
+            update(Refund)
+            .where(
+                Refund.id == refund.id, Refund.tries == refund.tries, Refund.state.not_in(["done", "failed"])
+            )
+            .values(tries=refund.tries + 1, next_try=self.work.now + timedelta(minutes=wait))
+            .returning(Refund.id)
+            .execution_options(synchronize_session=False)
+        )
+        if done.first() is None:
+            raise Contended
+
+
+@dataclass(frozen=True)
+class RefundSeen:
+    """A refund as its order's owner sees it."""
+
+    amount_fen: int
+    state: str
+    done_at: datetime | None
+
+
+class RefundGlance(Glance):
+    """Refunds, read only."""
+
+    async def due(self, now: datetime, limit: int = 100) -> list[str]:
+        """The numbers of the refunds that are to be asked for, or asked about, now."""
+        rows = await self.reader.all(
+            select(Refund.out_refund_no)
+            .where(Refund.state.in_(["due", "asked", "unknown"]), Refund.next_try <= now)
+            .order_by(Refund.next_try, Refund.id)
+            .limit(limit)
+        )
+        return [row.out_refund_no for row in rows]
+
+    async def of_order(self, order_id: int) -> list[RefundSeen]:
+        rows = await self.reader.all(
+            select(Refund.amount_fen, Refund.state, Refund.done_at)
+            .where(Refund.order_id == order_id)
+            .order_by(Refund.id)
+        )
+        return [RefundSeen(*row) for row in rows]
+
+
+_sums = (
+    select(Refund.payment_id.label("payment_id"), func.sum(Refund.amount_fen).label("fen"))
+    .group_by(Refund.payment_id)
+    .subquery()
+)
+
+INVARIANTS = (
+    Invariant(
+        "refund_sums_to_reserved",
+        "a payment's refunds are what it counts as going back",
+        select(Payment.id)
+        .outerjoin(_sums, _sums.c.payment_id == Payment.id)
+        .where(Payment.refund_reserved_fen != func.coalesce(_sums.c.fen, 0), Payment.cause != "elsewhere"),
+    ),
+    Invariant(
+        "refund_in_hand",
+        "a refund that is due is being asked for",
+        select(Refund.id).where(
+            Refund.state.in_(["due", "asked", "unknown"]), Refund.next_try < bindparam("late", type_=Moment())
+        ),
+        grace_minutes=15,
+    ),
+)

@@ -1,0 +1,101 @@
+"""What the shop and one follower are in the middle of: the list on screen, the open question, the thing last shown."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ForeignKey, select
+from sqlalchemy.orm import Mapped, mapped_column
+
+from models.base import Base, Invariant, Json
+
+LIST_SECONDS = 30 * 60
+SEEN_SECONDS = 10 * 60
+PENDING_SECONDS = 3 * 60
+
+
+class Talk(Base):
+    """The talk as the last changing answer left it; a reading answer's overlay lives in `bot/shared.py`."""
+
+    __tablename__ = "talk"
+
+    follower_id: Mapped[int] = mapped_column(ForeignKey("follower.id"), primary_key=True, autoincrement=False)
+    number: Mapped[int] = mapped_column(
+        default=0
+    )  # counts changing answers; an overlay names the one it was built on
+    state: Mapped[dict[str, Any]] = mapped_column(Json, default=dict)
+    missed: Mapped[int] = mapped_column(
+        default=0
+    )  # notices that could not be sent and are shown first next time
+
+
+@dataclass
+class Talking:
+    """The state of one talk; times are Unix seconds of the shop's clock."""
+
+    offered: list[dict[str, Any]] = field(default_factory=list)  # what the numbers mean
+    offered_at: float = 0.0
+    listing: dict[str, Any] | None = None  # what to ask again when the numbers have gone stale
+    more: dict[str, Any] | None = None
+    question: dict[str, Any] | None = None  # {"intent": …, "field": …, "options": […], "at": …}
+    pending: dict[str, Any] | None = None  # {"intent": …, "code": …, "until": …}
+    seen: dict[str, list[Any]] = field(default_factory=dict)  # thing -> [code, at]
+    rest: str = ""  # the part of the last answer that did not fit
+    last: str = ""  # the template last shown
+    misses: int = 0  # 没听懂 in a row
+    helps: int = 0  # 帮助 in a row
+    consent: float = 0.0  # when 新品告诉您? was asked, answered by 要 or 不用
+
+    @classmethod
+    def load(cls, state: dict[str, Any] | str | None) -> Talking:
+        """The talk from its row or overlay; what a newer or older shop wrote and we do not know is left out."""
+        if isinstance(state, str):
+            state = json.loads(state)
+        known = cls.__dataclass_fields__
+        return cls(**{k: v for k, v in (state or {}).items() if k in known})
+
+    def dump(self) -> dict[str, Any]:
+        """Only what differs from an empty talk."""
+        blank = asdict(Talking())
+        return {k: v for k, v in asdict(self).items() if v != blank[k]}
+
+    def line(self, n: int, now: datetime) -> dict[str, Any] | None:
+        """What number `n` means; None beyond the list or when the list is older than 30 minutes."""
+        if self.fresh(now) and 1 <= n <= len(self.offered):
+            return self.offered[n - 1]
+        return None
+
+    def fresh(self, now: datetime) -> bool:
+        return bool(self.offered) and now.timestamp() - self.offered_at <= LIST_SECONDS
+
+    def asked(self, now: datetime) -> dict[str, Any] | None:
+        """The open question, 30 minutes long."""
+        if self.question and now.timestamp() - float(self.question["at"]) <= LIST_SECONDS:
+            return self.question
+        return None
+
+    def waiting(self, now: datetime) -> dict[str, Any] | None:
+        """The staff command that waits for 确认, 3 minutes long."""
+        if self.pending and now.timestamp() <= float(self.pending["until"]):
+            return self.pending
+        return None
+
+    def shown(self, thing: str, now: datetime) -> str:
+        """The code of the thing of this kind that was shown within 10 minutes, or ""."""
+        code, at = self.seen.get(thing, ("", 0.0))
+        return str(code) if now.timestamp() - float(at) <= SEEN_SECONDS else ""
+
+    def saw(self, thing: str, code: str, now: datetime) -> None:
+        self.seen[thing] = [code, now.timestamp()]
+
+
+INVARIANTS = (
+    Invariant(
+        "talk_number",
+        "a talk counts its changing answers upward",
+        select(Talk.follower_id).where(Talk.number < 0),
+    ),
+)

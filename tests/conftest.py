@@ -1,0 +1,173 @@
+"""What every test can have: real servers, a browser, and a summary that says which ones ran."""
+
+import os
+import shutil
+import sqlite3
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis.configuration import set_hypothesis_home_dir
+from servers import NoServer, Postgres, RedisServer, find_browser, start_postgres, start_redis
+from town import Blank, Town
+
+from bot.clock import Clock
+from bot.seeding import seed
+from bot.simulator.cashier_keys import make_merchant
+from bot.simulator.stage import Stage, open_stage
+from models import migrations
+from models.store import Store
+
+LONG = os.environ.get("TUANPU_LONG") == "1"  # ./tuanpu test --long
+BROWSER_REQUIRED = os.environ.get("TUANPU_REQUIRE_BROWSER") == "1"
+NO_BROWSER = "no Chromium found (TUANPU_CHROME, chromium or google-chrome on PATH)"
+
+_ran = pytest.StashKey[set[str]]()
+
+
+@pytest.fixture(scope="session")
+def long() -> bool:
+    """Whether this run has the full sizes."""
+    return LONG
+
+
+# -- servers: each xdist worker starts its own, so that no worker's flush or lock meets another's -----------
+
+
+@pytest.fixture(scope="session")
+async def postgres(request: pytest.FixtureRequest) -> AsyncIterator[Postgres]:
+    """A real PostgreSQL; `await postgres.fresh_database(template_url)` makes a database."""
+    try:
+        server = await start_postgres()
+    except NoServer as error:
+        pytest.fail(str(error), pytrace=False)
+    _note(request.config, server.what)
+    yield server
+    await server.close()
+
+
+@pytest.fixture(scope="session")
+def postgres_url(postgres: Postgres) -> str:
+    """URL (postgresql://…) of a PostgreSQL in which databases can be made; its own database stays empty."""
+    return postgres.url
+
+
+@pytest.fixture(scope="session")
+def redis_server(request: pytest.FixtureRequest) -> Iterator[RedisServer]:
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
+    try:
+        server = start_redis(worker=int(worker) + 1 if worker else 0)
+    except NoServer as error:
+        pytest.fail(str(error), pytrace=False)
+    _note(request.config, server.what)
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def redis_url(redis_server: RedisServer) -> str:
+    """URL of a real Redis or Valkey whose database may be flushed."""
+    return redis_server.url
+
+
+@pytest.fixture(scope="session")
+def browser(request: pytest.FixtureRequest) -> str:
+    """Path of a Chromium; without one the test is skipped, or fails under TUANPU_REQUIRE_BROWSER=1."""
+    path = find_browser()
+    if path is None:
+        (pytest.fail if BROWSER_REQUIRED else pytest.skip)(NO_BROWSER)
+    _note(request.config, f"browser {path}")
+    return path
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if notes := os.environ.get("HYPOTHESIS_STORAGE_DIRECTORY"):  # nothing is written into the current folder
+        set_hypothesis_home_dir(notes)
+
+
+# -- the summary -------------------------------------------------------------------------------------------
+
+
+def _note(config: pytest.Config, what: str) -> None:
+    if hasattr(config, "workeroutput"):  # under xdist: travels to the controller
+        config.workeroutput.setdefault("tuanpu_ran", []).append(what)
+    config.stash.setdefault(_ran, set()).add(what)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: object, error: object) -> None:
+    for what in getattr(node, "workeroutput", {}).get("tuanpu_ran", []):
+        _note(node.config, what)  # type: ignore[attr-defined]
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    if BROWSER_REQUIRED and find_browser() is None and exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    ran = sorted(config.stash.get(_ran, set()))
+    for name in ("PostgreSQL", "Redis or Valkey", "browser"):
+        if not any(what.startswith(tuple(name.split(" or "))) for what in ran):
+            ran.append(f"{name}: not used")
+    terminalreporter.write_sep("=", "servers")
+    terminalreporter.write_line("; ".join(ran) + ("; sizes: --long" if LONG else ""))
+    if find_browser() is None:
+        loud = {"red": True, "bold": True}
+        terminalreporter.write_line(f"!!! {NO_BROWSER}: the browser tests DID NOT RUN", **loud)
+        if BROWSER_REQUIRED:
+            terminalreporter.write_line("!!! TUANPU_REQUIRE_BROWSER=1 makes that a failure", **loud)
+
+
+# == the shop itself: fixtures of the house follow below this line ===========================================
+
+NOON = datetime(2026, 3, 2, 4, 0, tzinfo=UTC)  # a Monday noon in Shanghai: nothing is quiet
+
+
+@pytest.fixture(scope="session")
+async def blank(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Blank:
+    """An open shop's database, migrated and stocked once; every test gets a copy."""
+    folder = tmp_path_factory.mktemp("blank")
+    make_merchant(folder / "cashier")
+    clock = Clock()
+    clock.freeze(NOON)
+    file = folder / "shop.db"
+    url = await postgres.fresh_database()
+    for store in (Store(f"sqlite:///{file}"), Store(url)):
+        await migrations.upgrade(store)
+        await seed(store, clock, pictures=False)
+        await store.close()
+    return Blank(folder, file, url)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def database(
+    request: pytest.FixtureRequest, blank: Blank, postgres: Postgres, tmp_path: Path
+) -> AsyncIterator[str]:
+    """The URL of a stocked shop's database, on SQLite and on PostgreSQL."""
+    if request.param == "sqlite":
+        with sqlite3.connect(blank.file) as source, sqlite3.connect(tmp_path / "shop.db") as copy:
+            source.backup(copy)
+        yield f"sqlite:///{tmp_path / 'shop.db'}"
+        return
+    url = await postgres.fresh_database(blank.url)
+    yield url
+    await postgres.drop_database(url)
+
+
+@pytest.fixture
+async def stage(database: str, blank: Blank, tmp_path: Path) -> AsyncIterator[Stage]:
+    """A running shop with real doors; its clock stands at noon until a test moves it."""
+    shutil.copytree(blank.folder / "cashier", tmp_path / "cashier")
+    clock = Clock()
+    clock.freeze(NOON)
+    opened = await open_stage(tmp_path, database=database, clock=clock, migrate=False, goods="", alive=False)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def town(stage: Stage) -> Town:
+    """The people around the shop: `town.wechat("小美")`, `town.weibo("小林")`, `await town.owner()`."""
+    return Town(stage)
