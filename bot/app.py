@@ -19,7 +19,6 @@ from bot.courier import Courier
 from bot.data import data
 from bot.desk import Desk
 from bot.face import Face, Room
-from bot.outward import connector
 from bot.pay import notify
 from bot.pay.till import Till
 from bot.pay.wxpay import Merchant, WxPay
@@ -33,6 +32,7 @@ from bot.wechat.api import WeChat
 from bot.wechat.tokens import TokensShared
 from bot.weibo import webhook as weibo_webhook
 from bot.weibo.api import Weibo
+from handlers.data import synonyms
 from handlers.errands import AskRefund, AskTrade, CloseTrade, DrawCard, PayBack, Prepay
 from handlers.routing import load
 from models import tables, tick
@@ -122,7 +122,7 @@ class House:
         self.shared: Shared = (
             InRedis(settings.redis.url, self.clock.now) if settings.redis.url else InProcess(self.clock.now)
         )
-        self.catalogs = Catalogs()
+        self.catalogs = Catalogs(synonyms())
         self.face = Face(
             data("templates"), settings.shop.timezone, settings.shop.name, settings.shop.public_url
         )
@@ -160,7 +160,7 @@ class House:
         settings = self.settings
         if self.movable:
             self.clock.offset = max(self.clock.offset, await tick.offset(self.store.reader))
-        self.http = aiohttp.ClientSession(connector=connector(), timeout=aiohttp.ClientTimeout(total=10))
+        self.http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10))
         self.channels: dict[str, Channel] = {}
         if settings.wechat:
             tokens = TokensShared(self.shared, settings.wechat.app_id, self.clock.now)
@@ -217,6 +217,7 @@ class House:
         if self.works:
             for one in self.shop.ticks:
                 self.ticks.every(10, one.name, lambda one=one: self.desk.look(one))  # type: ignore[misc]
+            self.tasks.spawn(self.courier.listen())
             self.tasks.spawn(self.courier.run())
             self.tasks.spawn(self._beat())
         self.ticks.start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -56,6 +57,7 @@ class Courier:
     events: Mapping[str, type[Event]]
     paused: bool = False
     _busy: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _woken: asyncio.Event = field(default_factory=asyncio.Event)
 
     @asynccontextmanager
     async def _work(self) -> AsyncIterator[Work]:
@@ -228,26 +230,21 @@ class Courier:
                             again = max(again, work.now + timedelta(seconds=failure.retry_after))
                         await outbox.settle(work, one, "due", error=why, again=again)
 
+    async def listen(self) -> None:
+        """Wake up whenever somebody has written to the outbox."""
+        async for _ in self.shared.hear("outbox"):
+            self._woken.set()
+
     async def run(self) -> None:
-        """Work until cancelled: woken by whoever wrote to the outbox, and every second anyway."""
-        woken = asyncio.Event()
-
-        async def listen() -> None:
-            async for _ in self.shared.hear("outbox"):
-                woken.set()
-
-        async with asyncio.TaskGroup() as both:
-            both.create_task(listen())
-            while True:
-                try:
-                    busy = await self.round() == BATCH
-                except Exception:
-                    log.exception("the courier stumbled")
-                    busy = False
-                if busy:
-                    continue
-                woken.clear()
-                try:
-                    await asyncio.wait_for(woken.wait(), 1.0)
-                except TimeoutError:
-                    pass
+        """Work until cancelled: woken by `listen`, and every second anyway."""
+        while True:
+            try:
+                busy = await self.round() == BATCH
+            except Exception:
+                log.exception("the courier stumbled")
+                busy = False
+            if busy:
+                continue
+            self._woken.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._woken.wait(), 1.0)

@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
 from bot.clock import Clock
+from bot.door import NotRecorded
 from bot.face import Answer, Face, Rendered, Room
 from bot.serving import Guest, Step, desk_refusal, provide, render_post
 from bot.shared import Recalled, Shared
@@ -27,7 +31,7 @@ from models.catalog import Catalogs
 from models.figures import Figures
 from models.follower import FollowerGlance, Followers, Me, Visit
 from models.seal import Keys
-from models.staff import Role, StaffGlance
+from models.staff import NotYours, Role, StaffGlance
 from models.store import Store
 from models.talk import PENDING_SECONDS, Talk, Talking
 
@@ -70,7 +74,7 @@ class Desk:
     catalogs: Catalogs
     keys: Keys
     spawn: Callable[[Coroutine[Any, Any, Any]], asyncio.Task[Any]]
-    perform: Callable[[outbox.Promise], Awaitable[Reply | None]] | None = (
+    perform: Callable[[outbox.Promise], Coroutine[Any, Any, Reply | None]] | None = (
         None  # set by the app: the courier's hands
     )
     _turns: dict[tuple[str, str, str], tuple[asyncio.Lock, list[int]]] = field(default_factory=dict)
@@ -132,7 +136,12 @@ class Desk:
     async def hear(self, told: Told) -> Answer:
         """One message, one transaction, one answer; the same message gets the same answer again."""
         async with self._turn(told):
-            return await self._hear(told)
+            try:
+                return await self._hear(told)
+            except (DBAPIError, PoolTimeout, OSError) as failure:
+                # Nothing was kept, or nobody knows: the platform says it again, and the key decides.
+                log.exception("the database did not answer")
+                raise NotRecorded(type(failure).__name__) from failure
 
     @asynccontextmanager
     async def _turn(self, told: Told) -> AsyncIterator[None]:
@@ -195,11 +204,11 @@ class Desk:
                 return listing or self.shop.kinds["stale"](told), True
 
         found, stale = find(Role.OWNER)
-        if found.role > Role.ANYONE or (stale and found.role > Role.ANYONE):
+        if found.role > Role.ANYONE:
             # Staff roles are never cached: who was dismissed a second ago is a customer now.
-            role = await StaffGlance(step.reader).role_of(step.me.id)
-            if found.role > role or (found.role > Role.ANYONE and not self._staff_here(told)):
-                found, stale = find(Role.ANYONE)
+            step.role = await StaffGlance(step.reader).role_of(step.me.id) if self._staff_here(told) else Role.ANYONE
+            if found.role > step.role:
+                found, stale = find(step.role)
         return found, stale
 
     def _staff_here(self, told: Told) -> bool:
@@ -232,7 +241,7 @@ class Desk:
                 if noted is None:
                     again = await inbox.answered(work, told.channel, told.account, told.who, told.key)
             if again is None:
-                done, number = await self._changed(work, told, recalled)
+                done, _ = await self._changed(work, told, recalled)
                 if noted is not None:
                     await inbox.keep(work, noted, done.answer.to_json())
         if again is not None:
@@ -309,7 +318,7 @@ class Desk:
         fact stands. The errand that brought it is settled in the same transaction.
         """
         async with self._work() as work:
-            step = Step(self, Me, Guest, work, work, work.now, Talking())
+            step = Step(self, Me, Guest, work, work, work.now, Talking(), role=Role.HOUSE)
             reply, post, _ = await self._tried(work, step, intent, fact=True)
             if errand is not None:
                 await outbox.settle(work, errand, "done")
@@ -408,7 +417,10 @@ class Desk:
             await work.session.refresh(entity)
 
     async def _handled(self, step: Step, intent: Intent) -> tuple[Reply, Intent]:
-        for _ in range(HOPS + 1):
+        for hop in range(HOPS + 1):
+            if hop and step.role < intent.role:
+                # Handed over what this person may not do (any more): as if the command did not exist.
+                return desk_refusal(NotYours()), intent
             found = await call(self.shop.handlers[type(intent)], intent, lambda kind: provide(step, kind))
             if isinstance(found, Reply):
                 return found, intent

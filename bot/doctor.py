@@ -7,7 +7,6 @@ from collections.abc import Callable
 import aiohttp
 
 from bot.clock import Clock
-from bot.outward import connector
 from bot.settings import Settings
 from bot.wechat.api import WeChat
 from models import migrations
@@ -63,7 +62,7 @@ async def examine(settings: Settings, say: Callable[[str], None]) -> int:
 async def _rights(settings: Settings, say: Callable[[str], None]) -> int:
     assert settings.wechat is not None
     lacking = 0
-    async with aiohttp.ClientSession(connector=connector(), timeout=aiohttp.ClientTimeout(total=10)) as http:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as http:
         for right in await WeChat(settings.wechat, http, Clock().now).capabilities():
             if right.may:
                 say(f"✓ WeChat: {right.name}")

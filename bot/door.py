@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 from urllib.parse import unquote_plus
 
-from aiohttp import StreamReader, web
+from aiohttp import StreamReader, hdrs, web
 
 from bot.face import Answer
 from handlers.routing import Told
@@ -31,7 +31,7 @@ QUIET = frozenset({"unfollow", "view", "job"})
 WORDS = 2048
 """Longest text taken from a message, in characters; what is beyond is dropped."""
 
-_PLAIN = {"Content-Type": "text/plain; charset=utf-8"}
+_PLAIN = {hdrs.CONTENT_TYPE: "text/plain; charset=utf-8"}
 _ILLEGAL = re.compile("[^\t\n\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _ECHO = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -76,9 +76,7 @@ def uncounted(_what: str) -> None:
 class Seldom:
     """Logs at most one line every `every` seconds and says how many it swallowed in between."""
 
-    def __init__(
-        self, log: logging.Logger, every: float = 1.0, tick: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, log: logging.Logger, every: float = 1.0, tick: Callable[[], float] = time.monotonic) -> None:
         self._log, self._every, self._tick = log, every, tick
         self._next = float("-inf")
         self.swallowed = 0
@@ -132,10 +130,10 @@ async def body_of(request: web.Request) -> bytes:
     """The body of a push; raises Refused: 413 for more than BODY bytes, 415 for any Content-Encoding (never
     used by the platforms, and a few bytes could unfold to many)."""
     headers = request.headers
-    if "Content-Encoding" in headers:
+    if hdrs.CONTENT_ENCODING in headers:
         raise Refused("encoding", 415)
     # aiohttp's parser has already refused a Content-Length that is not a number.
-    if int(headers.get("Content-Length", 0)) > BODY:
+    if int(headers.get(hdrs.CONTENT_LENGTH, 0)) > BODY:
         raise Refused("size", 413)
     body = await take(request.content, BODY)
     if body is None:

@@ -33,9 +33,7 @@ async def ask(
     lost: Reason = "later" if repeatable else "unknown"
     where = urlsplit(url).path
     try:
-        async with http.request(
-            method, url, allow_redirects=False, **{"timeout": SECONDS, **sent}
-        ) as response:
+        async with http.request(method, url, allow_redirects=False, **{"timeout": SECONDS, **sent}) as response:
             body = await take(response.content, ANSWER)
             status = response.status
     except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as failed:

@@ -10,6 +10,7 @@ from sqlalchemy import func, insert, select
 from bot.clock import Clock
 from bot.demo import catalogue
 from bot.web.picture import clean_jpeg, sketch
+from models import answer
 from models.base import Work
 from models.groupbuy import Offer
 from models.product import Picture, Product, Sku
@@ -30,6 +31,7 @@ async def seed(store: Store, clock: Clock, size: str = "small", *, pictures: boo
             drawn[item.code] = await asyncio.to_thread(clean_jpeg, raw)
     async with store.session() as session, session.begin():
         work = Work(session, clock.now())
+        await answer.remember(work, {t: w for t, w in shop.answers.items() if t in answer.TOPICS})
         for item in wanted.products:
             picture = drawn.get(item.code)
             if picture is not None:

@@ -18,6 +18,7 @@ from models.catalog import Catalog
 from models.figures import Figures, PushFigures
 from models.follower import Follower, Me
 from models.seal import Keys
+from models.staff import Role
 from models.talk import Talking
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class Step:
     now: datetime
     talking: Talking
     follower: Follower | None = None
+    role: Role = Role.ANYONE  # what this person may do, read afresh for this step
     kept: list[Any] = field(default_factory=list)  # entities that live longer than one try
     post: Post = field(default_factory=Post)
     made: dict[type, Any] = field(default_factory=dict)
@@ -73,12 +75,13 @@ def provide(step: Step, kind: type) -> Any:
             raise RuntimeError(f"{kind.__name__} exists only for a follower's changing message")
         return found
     if kind not in step.made:
+        make: Any = kind
         if issubclass(kind, Shelf):
             if step.work is None:
                 raise RuntimeError(f"{kind.__name__} is a shelf: its intent needs changes=True")
-            step.made[kind] = kind(step.work)
+            step.made[kind] = make(step.work)
         else:
-            step.made[kind] = kind(step.reader)
+            step.made[kind] = make(step.reader)
     return step.made[kind]
 
 

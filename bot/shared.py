@@ -7,7 +7,7 @@ import json
 import secrets
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -45,7 +45,7 @@ class Shared(Protocol):
 
     async def say(self, topic: str) -> None: ...
 
-    async def hear(self, topic: str) -> AsyncIterator[None]: ...
+    def hear(self, topic: str) -> AsyncIterator[None]: ...
 
     async def ready(self) -> bool: ...
 
@@ -237,10 +237,8 @@ class InRedis:
                 yield
             finally:
                 if taken:
-                    try:
+                    with suppress(RedisError):
                         await self._release(keys=[key], args=[mark])
-                    except RedisError:
-                        pass
 
     async def say(self, topic: str) -> None:
         await self._own.say(topic)

@@ -197,4 +197,5 @@ def slot_of(kind: type[Intent], field: str) -> Slot:
 
 def plain_type(kind: type[Intent], field: str) -> type:
     hint = _hints_of(kind)[field]
-    return get_args(hint)[0] if get_origin(hint) is Annotated else hint
+    found: type = get_args(hint)[0] if get_origin(hint) is Annotated else hint
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from handlers.asking import Intent, unpack
@@ -19,11 +20,10 @@ from handlers.intents import (
 )
 from handlers.replies import Choice, Question, Reply, reply
 from handlers.routing import Told, shop
-from dataclasses import replace
 from models.catalog import Catalog
 from models.follower import Follower
 from models.invite import Scenes
-from models.order import OrderGlance
+from models.orderglance import OrderGlance, Which
 from models.subscription import Subscriptions
 from models.talk import Talking
 
@@ -63,7 +63,7 @@ async def arrive(
         return thing
     if again:
         stopped = await subs.stopped(me.id)
-        waiting = len(await orders.unfinished(me.id))
+        waiting = len((await orders.page(me.id, Which.UNDER_WAY))[0])
         return reply(
             "follow/back",
             Choice("订单", ListOrders()),

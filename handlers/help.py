@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from handlers.asking import Intent
 from handlers.everyday import guesses_for
 from handlers.intents import (
@@ -20,7 +22,6 @@ from handlers.intents import (
 )
 from handlers.replies import Choice, Reply, reply
 from handlers.routing import Told, shop
-from dataclasses import replace
 from models.catalog import Catalog
 from models.follower import Me
 from models.staff import Role, StaffGlance

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Annotated, get_args
 
 from handlers.asking import (
+    POINTING,
     AddressLine,
     Coded,
     Digits,
@@ -16,12 +18,28 @@ from handlers.asking import (
     ProductCode,
     Quantity,
     Scene,
+    Slot,
     Spec,
     Words,
     YesNo,
     Yuan,
 )
+from models import carrier
 from models.staff import Role
+
+
+def _sku(text: str) -> str:
+    code, dash, place = text.partition("-")
+    return str(get_args(ProductCode)[1].parse(code)) + dash + place
+
+
+# A spec of a product: A12-2 is the second of A12; a minus that belongs to a number is none of the code's.
+_SKU = rf"(?:(?:a[0-9oil]{{1,5}}(?![0-9oil])|a[2-9a-hjkmnp-z]{{3,4}})(?:-[0-9]{{1,2}}(?=\s|$))?|{POINTING})"
+SkuCode = Annotated[str, Slot("sku", _SKU, _sku, 1, "product")]
+StockMove = Annotated[str, Slot("move", r"[+-]?[0-9]{1,5}", str, 2)]
+
+Carrier = Annotated[str, Slot("carrier", "|".join(carrier.WORDS), carrier.named, 1)]
+Tracking = Annotated[str, Slot("tracking", r"[a-z]{0,4}[0-9][0-9a-z-]{2,24}", str.upper, 1)]
 
 # fmt: off
 # -- coming and going (follow, help) -------------------------------------------------------------------
@@ -61,27 +79,201 @@ class More(Coded, verb="more"): pass
 class Back(Coded, verb="back"): pass
 
 # -- everyday questions (everyday) ---------------------------------------------------------------------
+@dataclass(frozen=True)
+class MyParcel(Coded, verb="parcel", personal=True): pass
+@dataclass(frozen=True)
+class MyPayment(Coded, verb="paid", personal=True): pass
+@dataclass(frozen=True)
+class MyRefund(Coded, verb="refunded", personal=True): pass
+@dataclass(frozen=True)
+class ChangeOrder(Coded, verb="change", personal=True): pass
+@dataclass(frozen=True)
+class SomethingWrong(Coded, verb="wrong", personal=True): pass
+@dataclass(frozen=True)
+class Freight(Coded, verb="freight"): topic: str = "freight"
+@dataclass(frozen=True)
+class Discounts(Coded, verb="discounts"): pass
+@dataclass(frozen=True)
+class ProductFacts(Intent, verb="facts"): product: ProductCode = ""; words: Words = ""
+@dataclass(frozen=True)
+class AboutShop(Coded, verb="about"): topic: str = ""
+@dataclass(frozen=True)
+class Health(Coded, verb="health"): product: ProductCode = ""
+@dataclass(frozen=True)
+class SmallTalk(Coded, verb="talk"): topic: str = ""
+@dataclass(frozen=True)
+class Anger(Coded, verb="anger", changes=True): pass
+@dataclass(frozen=True)
+class Person(Coded, verb="person"): pass
 
 # -- the cart (cart) -----------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class ShowCart(Coded, verb="cart", personal=True): page: Number = 0
+@dataclass(frozen=True)
+class AddToCart(Coded, verb="add", changes=True): product: ProductCode = ""; quantity: Quantity = 0; spec: Spec = ""
+@dataclass(frozen=True)
+class EditLine(Coded, verb="cartline", changes=True, personal=True): product: ProductCode = ""; spec: Number = 0; was: Number = 0; price: Number = 0; quantity: Quantity = 0
+@dataclass(frozen=True)
+class ChangeCart(Intent, verb="changecart", changes=True, personal=True): line: Number = 0; quantity: Quantity = 0
+@dataclass(frozen=True)
+class DropFromCart(Intent, verb="dropfromcart", changes=True, personal=True): line: Number = 0
+@dataclass(frozen=True)
+class ClearCart(Coded, verb="clearcart", changes=True): pass
+@dataclass(frozen=True)
+class Checkout(Coded, verb="checkout", changes=True, personal=True): pass
 
 # -- where it goes (address) ---------------------------------------------------------------------------
+@dataclass(frozen=True)
+class ShowAddress(Coded, verb="address", personal=True): pass
+@dataclass(frozen=True)
+class SetAddress(Intent, verb="setaddress", changes=True, personal=True): line: AddressLine = ""; more: AddressLine = ""
+@dataclass(frozen=True)
+class PrivateWords(Intent, verb="privatewords"): pass
 
 # -- buying (checkout, payment, orders) ----------------------------------------------------------------
 @dataclass(frozen=True)
 class Buy(Coded, verb="buy", changes=True, personal=True): product: ProductCode = ""; quantity: Quantity = 0; spec: Spec = ""; play: str = ""
+@dataclass(frozen=True)
+class BuyLines(Intent, verb="buylines", changes=True, personal=True): lines: tuple[tuple[int, int], ...] = (); play: str = ""; from_cart: bool = False; said: str = ""; address: AddressLine = ""
+@dataclass(frozen=True)
+class ShowPay(Coded, verb="payp"): code: str = ""
+@dataclass(frozen=True)
+class StartPay(Coded, verb="startpay", changes=True): code: str = ""; way: str = "native"
+@dataclass(frozen=True)
+class ListOrders(Coded, verb="orders", personal=True): which: str = ""; after: str = ""
+@dataclass(frozen=True)
+class ShowOrder(Coded, verb="order", personal=True): order: OrderNo = ""
+@dataclass(frozen=True)
+class PayOrder(Coded, verb="payorder", personal=True): order: OrderNo = ""
+@dataclass(frozen=True)
+class CancelOrder(Coded, verb="cancelorder", changes=True, personal=True): order: OrderNo = ""; bare: int = 0
+@dataclass(frozen=True)
+class TrackOrder(Coded, verb="track", personal=True): order: OrderNo = ""
+@dataclass(frozen=True)
+class ReceiveOrder(Coded, verb="received", changes=True, personal=True): order: OrderNo = ""
+@dataclass(frozen=True)
+class RefundOrder(Coded, verb="refund", personal=True): order: OrderNo = ""
 
 # -- group-buys (groupbuy) -----------------------------------------------------------------------------
+SomeGroup = Annotated[str, Slot("group", r"g[2-9a-hjkmnp-z]{3,5}", str.upper, 1, "group")]  # not 这个: that shows the goods
 @dataclass(frozen=True)
-class ShowGroup(Coded, verb="group", page=True): group: GroupCode = ""
+class ShowGroup(Coded, verb="group", page=True): group: SomeGroup = ""
 @dataclass(frozen=True)
 class JoinGroup(Coded, verb="join", changes=True, personal=True): group: GroupCode = ""
+@dataclass(frozen=True)
+class Groups(Coded, verb="groups", page=True): pass
+@dataclass(frozen=True)
+class OpenGroup(Coded, verb="start", changes=True, personal=True): product: ProductCode = ""; spec: str = ""
+@dataclass(frozen=True)
+class MyGroups(Coded, verb="mygroups", personal=True): pass
+@dataclass(frozen=True)
+class LeaveGroup(Coded, verb="leavegroup", changes=True, personal=True): group: GroupCode = ""; word: YesNo = ""
 
 # -- invite cards (invite) -----------------------------------------------------------------------------
+CardThing = Annotated[str, Slot("thing", rf"(?:a[0-9oil]{{1,5}}|[ag][2-9a-hjkmnp-z]{{3,5}}|小店|店|shop|{POINTING})", str, 1)]
+@dataclass(frozen=True)
+class InviteCard(Coded, verb="invite", changes=True): thing: CardThing = ""
+@dataclass(frozen=True)
+class OpenCard(Coded, verb="card", changes=True): card: str = ""
 
 # -- what may be pushed (subscribe) --------------------------------------------------------------------
+@dataclass(frozen=True)
+class Subscribe(Intent, verb="subscribe", changes=True): words: Words = ""
+@dataclass(frozen=True)
+class SubscribeNews(Coded, verb="subnews", changes=True): words: Words = ""
+@dataclass(frozen=True)
+class Unsubscribe(Intent, verb="unsubscribe", changes=True): words: Words = ""; said: Words = ""
+@dataclass(frozen=True)
+class MySubscriptions(Coded, verb="mysubs"): pass
+@dataclass(frozen=True)
+class PausePushes(Coded, verb="pause", changes=True): pass
+@dataclass(frozen=True)
+class ResumePushes(Coded, verb="resume", changes=True): pass
+@dataclass(frozen=True)
+class QuietHours(Intent, verb="quiet", changes=True): words: Words = ""
+@dataclass(frozen=True)
+class WeeklyCap(Coded, verb="weekly", changes=True): number: Number = 0
 
 # -- staff (admin) -------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class ListToShip(Coded, verb="toship", personal=True, role=Role.CLERK): after: str = ""
+@dataclass(frozen=True)
+class Ship(Intent, verb="ship", changes=True, role=Role.CLERK): order: OrderNo = ""; carrier: Carrier = ""; tracking: Tracking = ""
+@dataclass(frozen=True)
+class BindStaff(Intent, verb="bind", changes=True): code: Digits = ""
+@dataclass(frozen=True)
+class Confirm(Intent, verb="confirm", changes=True, role=Role.SUPPORT): code: Digits = ""
+@dataclass(frozen=True)
+class Undo(Intent, verb="undo", role=Role.SUPPORT): pass
+@dataclass(frozen=True)
+class ListStaff(Intent, verb="staff", role=Role.OWNER): pass
+@dataclass(frozen=True)
+class GrantRole(Intent, verb="grant", changes=True, role=Role.OWNER): word: Words = ""
+@dataclass(frozen=True)
+class Dismiss(Intent, verb="dismiss", role=Role.OWNER): n: Number = 0; who: int = 0
+@dataclass(frozen=True)
+class DismissNow(Intent, verb="dismissnow", changes=True, role=Role.OWNER): who: int = 0
+@dataclass(frozen=True)
+class ShowTrail(Intent, verb="trail", role=Role.OWNER): pass
+@dataclass(frozen=True)
+class Publish(Intent, verb="publish", role=Role.MANAGER): line: Words = ""
+@dataclass(frozen=True)
+class PublishNow(Intent, verb="publishnow", changes=True, role=Role.MANAGER): line: Words = ""
+@dataclass(frozen=True)
+class PutOn(Intent, verb="puton", role=Role.MANAGER): product: ProductCode = ""
+@dataclass(frozen=True)
+class PutOnNow(Intent, verb="putonnow", changes=True, role=Role.MANAGER): product: ProductCode = ""
+@dataclass(frozen=True)
+class TakeOff(Intent, verb="takeoff", changes=True, role=Role.MANAGER): product: ProductCode = ""
+@dataclass(frozen=True)
+class SetPrice(Intent, verb="price", role=Role.MANAGER): product: SkuCode = ""; price: Yuan = 0; spec: Number = 0
+@dataclass(frozen=True)
+class SetPriceNow(Intent, verb="pricenow", changes=True, role=Role.MANAGER): product: ProductCode = ""; spec: int = 0; was: int = 0; price: int = 0
+@dataclass(frozen=True)
+class SetStock(Intent, verb="stock", role=Role.MANAGER): product: SkuCode = ""; move: StockMove = ""; spec: Number = 0
+@dataclass(frozen=True)
+class SetStockNow(Intent, verb="stocknow", changes=True, role=Role.MANAGER): product: ProductCode = ""; spec: int = 0; was: int = 0; move: str = ""
+@dataclass(frozen=True)
+class Today(Intent, verb="today", role=Role.MANAGER): pass
+@dataclass(frozen=True)
+class SetOffer(Intent, verb="setoffer", role=Role.MANAGER): product: ProductCode = ""; size: Number = 0; price: Yuan = 0; hours: Number = 0; spec: str = ""
+@dataclass(frozen=True)
+class SetOfferSomehow(Intent, verb="setofferwords", role=Role.MANAGER): words: Words = ""
+@dataclass(frozen=True)
+class PutOffer(Intent, verb="putoffer", changes=True, role=Role.MANAGER): product: str = ""; sku_ids: tuple[int, ...] = (); size: int = 0; price: int = 0; hours: int = 0
+@dataclass(frozen=True)
+class StopOffer(Intent, verb="stopoffer", changes=True, role=Role.MANAGER): product: ProductCode = ""
+@dataclass(frozen=True)
+class PlanPush(Intent, verb="planpush", role=Role.MANAGER): words: Words = ""
+@dataclass(frozen=True)
+class SchedulePush(Intent, verb="schedulepush", changes=True, role=Role.MANAGER): topic: str = ""; text: str = ""; at: int = 0
+@dataclass(frozen=True)
+class ListPushes(Intent, verb="pushes", role=Role.MANAGER): pass
+@dataclass(frozen=True)
+class ShowPush(Coded, verb="showpush", role=Role.MANAGER): push: str = ""
+@dataclass(frozen=True)
+class CancelPush(Intent, verb="cancelpush", changes=True, role=Role.MANAGER): words: Words = ""
 
 # -- what the world has done: facts, by the house only -------------------------------------------------
+@dataclass(frozen=True)
+class PrepayMade(Intent, verb="prepaymade", changes=True, role=Role.HOUSE): out_trade_no: str = ""; code_url: str = ""
+@dataclass(frozen=True)
+class PrepayRefused(Intent, verb="prepayrefused", changes=True, role=Role.HOUSE): out_trade_no: str = ""; means: str = ""
+@dataclass(frozen=True)
+class TradeSeen(Intent, verb="tradeseen", changes=True, role=Role.HOUSE): out_trade_no: str = ""; state: str = ""; transaction_id: str = ""; amount_fen: int = 0; currency: str = ""; payer: str = ""; appid: str = ""; mchid: str = ""; success_time: int = 0; source: str = ""
+@dataclass(frozen=True)
+class RefundSeen(Intent, verb="refundseen", changes=True, role=Role.HOUSE): out_refund_no: str = ""; state: str = ""; error: str = ""; amount_fen: int = 0
+@dataclass(frozen=True)
+class AskAgain(Intent, verb="askagain", changes=True, role=Role.HOUSE): out_trade_no: str = ""
+@dataclass(frozen=True)
+class CloseOverdue(Intent, verb="closeoverdue", changes=True, role=Role.HOUSE): order: str = ""
+@dataclass(frozen=True)
+class PayBackAgain(Intent, verb="paybackagain", changes=True, role=Role.HOUSE): out_refund_no: str = ""
+@dataclass(frozen=True)
+class JudgeGroup(Intent, verb="judge", changes=True, role=Role.HOUSE): group_id: int = 0
+@dataclass(frozen=True)
+class ReleasePush(Intent, verb="releasepush", changes=True, role=Role.HOUSE): campaign_id: int = 0
+@dataclass(frozen=True)
+class CardDrawn(Intent, verb="carddrawn", changes=True, role=Role.HOUSE): card: str; to: int; asked: int; drawn: str; media_id: str; good_until: int; scene_url: str; scene_until: int; sha256: str; jpeg: bytes; thumb: bytes; title: str = ""; text: str = ""; link: str = ""
 # fmt: on
 

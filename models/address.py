@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Select, UniqueConstraint, select
+from sqlalchemy import CheckConstraint, ForeignKey, UniqueConstraint, select
 from sqlalchemy.orm import Mapped, mapped_column
 
+from models import regions
 from models.base import Base, Glance, Invariant, Refusal, Shelf
 from models.regions import Missing, parse_address
 from models.seal import Sealed
+from models.words import is_no, is_yes
 
 FIRST = 1  # the address that an order takes when nothing else was said
 MOST = 5
 PIECES = "\n"  # between what was said first and what was said when asked for the rest
+_CALLED = re.compile(r"^(?:我叫|我是|叫|姓名是?|名字是?|收货人是?)[\s:,]*")
 
 
 class AddressUnclear(Refusal):
-    """Something is missing. Facts: field (name, phone, region, district, detail), known (what was understood)."""
+    """Something is missing. Facts: field (name, phone, region, district, detail), known (what is understood)."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,11 @@ class Address(Base):
     def label(self) -> Label:
         return Label(self.name, self.phone, self.region, self.detail)
 
+    @property
+    def receiver(self) -> str:
+        """The name, as an order calls it."""
+        return self.name
+
     def one_line(self) -> str:
         """The address in full: 张三 13800138000 浙江省杭州市西湖区文三路1号."""
         return self.label.one_line()
@@ -77,14 +86,36 @@ def read_label(said: str) -> Label:
 
     Raises AddressUnclear with the first thing that is missing.
     """
-    known, read = None, parse_address("")
-    for piece in said.split(PIECES):
-        read = parse_address(piece, known)
-        known = read.known if isinstance(read, Missing) else read
+    first, *later = said.split(PIECES)
+    read = parse_address(first)
+    for piece in later:
+        if isinstance(read, Missing):
+            read = _with_piece(read, piece)
     if isinstance(read, Missing):
         raise AddressUnclear(field=read.field, known=read.known.line)
     city = "" if read.city == read.province else read.city
     return Label(read.name, read.phone, f"{read.province}{city}{read.district}", read.detail)
+
+
+def _with_piece(before: Missing, piece: str) -> Missing | regions.Address:
+    """What is known once this was said, too; words that do not tell what was asked for change nothing."""
+    alone = parse_address(piece)
+    if not isinstance(alone, Missing):
+        return alone  # the whole address was said again
+    if before.field == "name":
+        piece = _CALLED.sub("", piece.strip())
+        if is_yes(piece) or is_no(piece):
+            return before
+    after = parse_address(piece, before.known)
+    known = after.known if isinstance(after, Missing) else after
+    if before.field != "name":
+        known = replace(known, name=before.known.name or known.name)
+        if replace(known, name="") == replace(before.known, name=""):
+            return before  # 等一下 is nobody's name
+    if isinstance(after, Missing) and after.field == "district" and known.detail:
+        # 浙江杭州 after 西湖区文三路1号: now it is known whose 西湖区 that is
+        return parse_address(f"{known.province}{known.city.removeprefix(known.province)}{known.detail}", known)
+    return replace(after, known=known) if isinstance(after, Missing) else known
 
 
 class Addresses(Shelf[Address]):
@@ -115,7 +146,7 @@ class Addresses(Shelf[Address]):
         return found
 
 
-def _of(follower_id: int) -> Select[Any]:
+def _of(follower_id: int) -> Any:
     return select(Address.name, Address.phone, Address.region, Address.detail).where(
         Address.follower_id == follower_id, Address.n == FIRST
     )

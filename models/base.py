@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
-from sqlalchemy import JSON, BigInteger, Boolean, LargeBinary, MetaData, Row, Select, String, insert, select
+from sqlalchemy import JSON, BigInteger, Boolean, Connection, LargeBinary, MetaData, Row, Select, String, insert, select
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -18,6 +18,8 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 ALPHABET = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"  # nothing that can be read as something else
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+Statement = Select[*tuple[Any, ...]]
+RowOf = Row[*tuple[Any, ...]]
 
 
 class Moment(TypeDecorator[datetime]):
@@ -108,7 +110,7 @@ class Invariant:
 
     name: str
     sentence: str
-    statement: Select[Any]
+    statement: Statement
     grace_minutes: int | None = None
 
 
@@ -159,9 +161,9 @@ class Root(Base):
 class Reader(Protocol):
     """Reads rows without an entity and without a transaction."""
 
-    async def all(self, statement: Select[Any]) -> Sequence[Row[Any]]: ...
+    async def all(self, statement: Statement) -> Sequence[RowOf]: ...
 
-    async def one(self, statement: Select[Any]) -> Row[Any] | None: ...
+    async def one(self, statement: Statement) -> RowOf | None: ...
 
 
 class Work:
@@ -194,10 +196,10 @@ class Work:
         self.session.expire_all()
 
     # Work is a Reader too, so that what only asks can be answered inside a changing step.
-    async def all(self, statement: Select[Any]) -> Sequence[Row[Any]]:
+    async def all(self, statement: Statement) -> Sequence[RowOf]:
         return (await self.session.execute(statement)).all()
 
-    async def one(self, statement: Select[Any]) -> Row[Any] | None:
+    async def one(self, statement: Statement) -> RowOf | None:
         return (await self.session.execute(statement)).first()
 
 
@@ -213,7 +215,7 @@ class Shelf(Generic[E]):
         self.work = work
         self.session = work.session
 
-    async def _one(self, statement: Select[tuple[E]], *, hold: bool = False) -> E | None:
+    async def _one(self, statement: Select[E], *, hold: bool = False) -> E | None:
         """One entity; `hold` locks its row (a courtesy: SQLite has none, guards decide) and reads it afresh."""
         if hold:
             statement = statement.with_for_update().execution_options(populate_existing=True)
@@ -258,3 +260,22 @@ async def fresh_code(work: Work, column: Any, kind: str, length: int) -> str:
         if await work.one(select(column).where(column == code)) is None:
             return code
     raise Contended
+
+
+def append_only(connection: Connection, table: str) -> None:
+    """Triggers that refuse to change or delete what was written; for migrations. `table` is one of our own names."""
+    if connection.dialect.name == "sqlite":
+        for act in ("UPDATE", "DELETE"):
+            connection.exec_driver_sql(
+                f'CREATE TRIGGER "{table}_no_{act.lower()}" BEFORE {act} ON "{table}" '
+                f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
+            )
+        return
+    connection.exec_driver_sql(
+        "CREATE OR REPLACE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN RAISE EXCEPTION '% is append-only', TG_TABLE_NAME; END $$"
+    )
+    connection.exec_driver_sql(
+        f'CREATE TRIGGER "{table}_append_only" BEFORE UPDATE OR DELETE ON "{table}" '
+        "FOR EACH ROW EXECUTE FUNCTION refuse_change()"
+    )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Select, UniqueConstraint, delete, select
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import CheckConstraint, ForeignKey, UniqueConstraint, and_, delete, func, or_, select
+from sqlalchemy.orm import Mapped, aliased, mapped_column
 
 from models.base import Base, Glance, Invariant, Reader, Refusal, Shelf
 from models.figures import OrderFigures
@@ -47,6 +47,7 @@ class InCart:
     product: str  # code
     name: str
     label: str
+    spec: int  # its place among the product's specs, from 1
     quantity: int
     price_fen: int
     left: int
@@ -73,8 +74,9 @@ class Basket:
 
     lines: tuple[InCart, ...] = ()
 
-    def line(self, sku_id: int) -> InCart | None:
-        return next((line for line in self.lines if line.sku_id == sku_id), None)
+    def line(self, product: str, spec: int) -> InCart | None:
+        """The line of this spec of a product, None when it is not in the cart."""
+        return next((line for line in self.lines if (line.product, line.spec) == (product, spec)), None)
 
     @property
     def troubled(self) -> bool:
@@ -99,13 +101,27 @@ class Basket:
         return figures.freight_free_from_fen - self.sum_fen if self.freight_fen(figures) else 0
 
 
-def _lines(follower_id: int) -> Select[Any]:
+# Off the shelf or not, a spec's number is its place among all of its product.
+_before = aliased(Sku)
+_spec = (
+    select(func.count(_before.id))
+    .where(
+        _before.product_id == Sku.product_id,
+        or_(_before.place < Sku.place, and_(_before.place == Sku.place, _before.id <= Sku.id)),
+    )
+    .correlate(Sku)
+    .scalar_subquery()
+)
+
+
+def _lines(follower_id: int) -> Any:
     return (
         select(
             CartLine.sku_id,
             Product.code,
             Product.name,
             Sku.label,
+            _spec.label("spec"),
             CartLine.quantity,
             Sku.price_fen,
             (Sku.on_hand - Sku.held).label("left"),
@@ -121,7 +137,23 @@ def _lines(follower_id: int) -> Select[Any]:
 
 async def _basket(reader: Reader, follower_id: int) -> Basket:
     rows = await reader.all(_lines(follower_id))
-    return Basket(tuple(InCart(*row[:7], on_sale=row.state == "on", ships=row.ships) for row in rows))
+    return Basket(
+        tuple(
+            InCart(
+                sku_id=row.sku_id,
+                product=row.code,
+                name=row.name,
+                label=row.label,
+                spec=row.spec,
+                quantity=row.quantity,
+                price_fen=row.price_fen,
+                left=row.left,
+                on_sale=row.state == "on",
+                ships=row.ships,
+            )
+            for row in rows
+        )
+    )
 
 
 class Cart(Shelf[CartLine]):
@@ -151,7 +183,7 @@ class Cart(Shelf[CartLine]):
         return there + quantity
 
     async def change(self, follower_id: int, sku_id: int, quantity: int, most: int) -> bool:
-        """Make it exactly `quantity` pieces; False when the spec is not in this cart. Raises TooManyPieces."""
+        """Make it exactly `quantity` pieces; False when it is not in this cart. Raises TooManyPieces."""
         _within(quantity, most)
         line = await self._line(follower_id, sku_id)
         if line is None:

@@ -13,6 +13,7 @@ from models.base import EPOCH, Reader
 from models.groupbuy import Offer
 from models.product import Product, Sku, stock_word
 from models.search import Doc, Index
+from models.synonyms import Synonyms
 
 SLICE = 500  # rows between two breaths of the loop
 OVERLAP = timedelta(seconds=15)  # a transaction may commit later than the moment it wrote
@@ -94,8 +95,9 @@ class Catalog:
 class Catalogs:
     """Keeps the snapshot; `refresh` reads what has changed since, in slices that let others speak."""
 
-    def __init__(self) -> None:
+    def __init__(self, synonyms: Synonyms | None = None) -> None:
         self.current = Catalog()
+        self._synonyms = synonyms
         self._seen = EPOCH
         self._moments: dict[int, datetime] = {}
         self._lock = asyncio.Lock()
@@ -125,7 +127,7 @@ class Catalogs:
             self._seen = max([self._seen, *(r.changed for r in rows)])
             order = tuple(sorted(goods, key=_by_code))
             categories = tuple(dict.fromkeys(goods[c].category for c in order if goods[c].category))
-            index = await asyncio.to_thread(Index.build, [_doc(goods[c]) for c in order])
+            index = await asyncio.to_thread(Index.build, [_doc(goods[c]) for c in order], self._synonyms)
             self.current = Catalog(self.current.version + 1, goods, order, categories, index)
             return True
 
@@ -147,6 +149,7 @@ def _doc(goods: Goods) -> Doc:
         category=goods.category,
         price_from_fen=goods.from_fen,
         stock_word=goods.word,
+        prices_fen=tuple(sorted({s.price_fen for s in goods.specs})),
     )
 
 

@@ -5,26 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Any
 
 from sqlalchemy import select
 
 from models import hold
+from models.address import Label
 from models.base import Contended, Invariant, Work, draw, fresh_code
 from models.figures import Figures
 from models.order import Order, OrderLine, OrderPlaced, Orders, QuantityOdd, TooManyUnpaid
 from models.plays import Terms, Wish
 from models.pricing import Line, Quote, quote
 from models.product import Product, Sku, SoldOut
-
-
-class Where(Protocol):
-    """Where goods go: an address, or whatever else has these four."""
-
-    receiver: Any
-    phone: Any
-    region: Any
-    detail: Any
 
 
 @dataclass(frozen=True)
@@ -41,7 +33,7 @@ async def place(
     follower_id: int,
     items: Sequence[Item],
     *,
-    to: Where | None,
+    to: Label | None,
     terms: Terms | None,
     play: str,
     figures: Figures,
@@ -80,7 +72,7 @@ async def place(
             discount_fen=sum(fen for _, fen in sum_.discounts),
             freight_fen=sum_.freight_fen,
             total_fen=sum_.total_fen,
-            receiver=to.receiver if to else "",
+            receiver=to.name if to else "",
             phone=to.phone if to else "",
             region=to.region if to else "",
             detail=to.detail if to else "",

@@ -126,7 +126,7 @@ class FollowerGlance(Glance):
                 Follower.following,
             ).where(Follower.id == follower_id)
         )
-        return Me(*row) if row is not None else None
+        return Me(row.id, row.channel, row.account, row.who, row.name, row.since, row.following) if row else None
 
 
 def _visit() -> Any:

@@ -96,6 +96,7 @@ class GroupLeft(Event):
     follower_id: int
     order_id: int
     head_id: int
+    was_head: bool
 
 
 class Group(Root):
@@ -282,7 +283,7 @@ class GroupBuys(Shelf[Group]):
 
     async def let_go(self, group: Group, seat: Seat, now: datetime) -> None:
         """Free a leaver's seat (`Group.leave` has said yes); Contended when the group filled meanwhile."""
-        head_id = group.head_without(seat)
+        head_id, was_head = group.head_without(seat), group.head_id == seat.follower_id
         fewer = change(Group).where(Group.id == group.id, Group.state == "forming", Group.paid_seats > 0)
         numbers = {"paid_seats": Group.paid_seats - 1, "head_id": head_id or group.head_id}
         mine = change(Seat).where(Seat.id == seat.id, Seat.state == "taken").values(state="freed")
@@ -291,7 +292,7 @@ class GroupBuys(Shelf[Group]):
         fresh = await self.by_id(group.id)
         if not fresh.seats:  # nobody is left and nobody is paying: there is nothing to wait for
             fresh.state, fresh.ended = "failed", now
-        fresh.tell(GroupLeft(group.id, group.code, seat.follower_id, seat.order_id, head_id))
+        fresh.tell(GroupLeft(group.id, group.code, seat.follower_id, seat.order_id, head_id, was_head))
 
 
 # -- what checkout, holds and payment ask of this play ---------------------------------------------------

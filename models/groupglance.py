@@ -159,6 +159,15 @@ class GroupGlance(Glance):
         members = tuple(Member(s.n, initial(s.name), bool(s.heads), s.state == "taken") for s in seats)
         return GroupPage(_line(row), members, row.picture)
 
+    async def seat_state(self, code: str, follower_id: int) -> str:
+        """"taken" or "held" for somebody who is in, "" for everybody else."""
+        row = await self.reader.one(
+            select(Seat.state)
+            .join(Group, Group.id == Seat.group_id)
+            .where(Group.code == code, Seat.follower_id == follower_id, Seat.state != "freed")
+        )
+        return str(row.state) if row is not None else ""
+
     async def deals(self, product: str) -> list[Deal]:
         """The live offers of a product, in the order in which its specs are offered."""
         rows = await self.reader.all(

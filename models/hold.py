@@ -86,7 +86,7 @@ GONE: tuple[type[Exception], ...] = (groupbuy.NoSeat,)
 
 
 def in_turn(wishes: Iterable[Wish]) -> list[Wish]:
-    """Wishes in the one order in which everybody holds them, the same things merged: so that two never wait for each other."""
+    """Wishes in the one order in which everybody holds them, things merged: two never wait for each other."""
     merged: dict[tuple[str, int], int] = {}
     for wish in wishes:
         merged[wish.kind, wish.thing] = merged.get((wish.kind, wish.thing), 0) + wish.quantity
@@ -97,7 +97,7 @@ def in_turn(wishes: Iterable[Wish]) -> list[Wish]:
 
 
 async def hold_all(work: Work, order: Any, wishes: Iterable[Wish], until: datetime) -> None:
-    """Hold everything an order (with `id` and `follower_id`) wants; Contended, or the play's refusal, when one is gone."""
+    """Hold all that an order (with `id`, `follower_id`) wants; Contended, or the play's refusal, when one is gone."""
     for wish in in_turn(wishes):
         claim = Claim(order.id, order.follower_id, wish.thing, wish.quantity)
         await KINDS[wish.kind].reserve(work, claim)

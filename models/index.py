@@ -75,10 +75,7 @@ class Query:
     @property
     def empty(self) -> bool:
         """Nothing in it could be searched for."""
-        return (
-            not (self.terms or self.occasions or self.without or self.cheap)
-            and self.min_fen is self.max_fen is None
-        )
+        return not (self.terms or self.occasions or self.without or self.cheap) and self.min_fen is self.max_fen is None
 
     @property
     def goods(self) -> str:
@@ -108,11 +105,10 @@ class Index:
     def __init__(self, synonyms: Synonyms | None = None) -> None:
         self.synonyms = synonyms or Synonyms()
         self.docs: list[Doc] = []
-        self.words: frozenset[str] = (
-            frozenset()
-        )  # the shop's vocabulary: names, keywords, categories, other names
+        self.words: frozenset[str] = frozenset()  # the shop's vocabulary: names, keywords, categories, other names
         self.longest = 0  # characters of its longest word
         self._postings: dict[str, array[int]] = {}  # term -> place << 4 | weight, places ascending
+        self._order = array("Q")  # by place: sold out << 32 | what comes first among equals
         self._sounds: dict[str, str] = {}  # pinyin -> the word of the shop most often meant
         self._initials: dict[str, set[str]] = {}
         self._uses: dict[str, int] = {}
@@ -145,9 +141,7 @@ class Index:
             if term and weights.get(term, 0) < weight:
                 weights[term] = weight
 
-        firm = {bare(text) for text in (doc.name, doc.category, *doc.keywords)} | set(
-            rjieba.cut(plain(doc.name))
-        )
+        firm = {bare(text) for text in (doc.name, doc.category, *doc.keywords)} | set(rjieba.cut(plain(doc.name)))
         for text, whole, part in (
             (doc.name, _NAME, _NAME),
             (doc.category, _KEYWORD, _PART),
@@ -178,6 +172,10 @@ class Index:
             posting.append(place << 4 | weight)
 
     def _finish(self) -> None:
+        ranked = sorted(range(len(self.docs)), key=lambda at: _standing(self.docs[at]))
+        self._order = array("Q", bytes(8 * len(ranked)))
+        for rank, at in enumerate(ranked):
+            self._order[at] = (self.docs[at].stock_word == SOLD_OUT) << 32 | rank
         occasions = self.synonyms.occasions  # 孩子, 早餐: why one buys is no name of goods
         known = {other for word in self._uses if word not in occasions for other in self.synonyms.same(word)}
         self.words = frozenset(known)
@@ -233,10 +231,7 @@ class Index:
 
     def _banned(self, query: Query) -> set[int]:
         return {
-            place
-            for word in query.without
-            for place, weight in self._weights(word).items()
-            if weight >= 2 * _FIRM - 1
+            place for word in query.without for place, weight in self._weights(word).items() if weight >= 2 * _FIRM - 1
         }
 
     def find(self, query: Query, limit: int = 60) -> list[Hit]:
@@ -247,9 +242,7 @@ class Index:
         groups = [group for term in query.terms if (group := self._weights(term))]
         if query.terms and not groups:
             return []
-        wishes = [
-            group for word in query.occasions if (group := self._weights(word, self.synonyms.occasion(word)))
-        ]
+        wishes = [group for word in query.occasions if (group := self._weights(word, self.synonyms.occasion(word)))]
         if query.occasions and not (groups or wishes):
             return []
         if groups or wishes:
@@ -259,20 +252,21 @@ class Index:
                 for place in group:
                     counts[place] = counts.get(place, 0) + 1
             most = max(counts.values())
-            places = [place for place, count in counts.items() if count == most]
+            places: Iterable[int] = [place for place, count in counts.items() if count == most]
         else:
-            places = list(range(len(self.docs)))
-        bound = query.min_fen is not None or query.max_fen is not None
-        banned = self._banned(query)
-        hits = [
-            Hit(
-                self.docs[place],
-                sum(group.get(place, 0) for group in groups) + sum(group.get(place, 0) for group in wishes),
-            )
-            for place in places
-            if place not in banned and not (bound and self.docs[place].off(query.min_fen, query.max_fen))
-        ]
-        return heapq.nsmallest(limit, hits, key=_cheap_first if query.cheap else _best_first)
+            places = range(len(self.docs))
+        if banned := self._banned(query):
+            places = [place for place in places if place not in banned]
+        if query.min_fen is not None or query.max_fen is not None:
+            places = [place for place in places if not self.docs[place].off(query.min_fen, query.max_fen)]
+        # Scores first, objects last: of a thousand that fit, only `limit` are ever looked at.
+        scores = {place: sum(group.get(place, 0) for group in (*groups, *wishes)) for place in places}
+        order, docs = self._order, self.docs
+        if query.cheap:
+            keys = [(order[at] >> 32, docs[at].price_from_fen, -score, order[at], at) for at, score in scores.items()]
+        else:
+            keys = [(order[at] >> 32, 0, -score, order[at], at) for at, score in scores.items()]
+        return [Hit(docs[key[-1]], scores[key[-1]]) for key in heapq.nsmallest(limit, keys)]
 
     def nearest(self, query: Query, limit: int = 6) -> list[Hit]:
         """When `find` gave nothing: the same goods nearest in price, else without the occasion, else
@@ -285,18 +279,17 @@ class Index:
             characters = tuple(dict.fromkeys(_CJK.findall("".join(query.terms))))
             for character in characters:
                 unbound += self.find(Query(terms=(character,), without=query.without), limit=limit)
-        hits = {
-            hit.doc.code: replace(hit, off_fen=hit.doc.off(query.min_fen, query.max_fen)) for hit in unbound
-        }
-        return heapq.nsmallest(limit, hits.values(), key=lambda hit: (abs(hit.off_fen), *_best_first(hit)))
+        hits = {hit.doc.code: replace(hit, off_fen=hit.doc.off(query.min_fen, query.max_fen)) for hit in unbound}
+        return heapq.nsmallest(limit, hits.values(), key=_nearest_first)
 
 
-def _best_first(hit: Hit) -> tuple[bool, int, int, int, str]:
-    return hit.doc.stock_word == SOLD_OUT, -hit.score, -hit.doc.rank, len(hit.doc.code), hit.doc.code
+def _nearest_first(hit: Hit) -> tuple[int, bool, int, int, int, str]:
+    return abs(hit.off_fen), hit.doc.stock_word == SOLD_OUT, -hit.score, *_standing(hit.doc)
 
 
-def _cheap_first(hit: Hit) -> tuple[bool, int, int, int, str]:
-    return hit.doc.stock_word == SOLD_OUT, hit.doc.price_from_fen, -hit.score, len(hit.doc.code), hit.doc.code
+def _standing(doc: Doc) -> tuple[int, int, str]:
+    """What comes first among products that fit equally well: the higher rank, then the code (A2 before A10)."""
+    return -doc.rank, len(doc.code), doc.code
 
 
 def _off(price: int, low: int | None, high: int | None) -> int:

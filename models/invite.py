@@ -18,6 +18,7 @@ from models.product import Picture
 
 CODE_LENGTH = 4
 SCENE_SECONDS = 30 * 24 * 3600  # a temporary code lives no longer (doc: parametric QR code)
+INTEGER_SCENES = frozenset({"weibo"})  # channels whose scenes are integers (doc: eps/qrcode/create)
 SCENE_SPARE = timedelta(days=5)  # renewed before it ends: a card sent today can be scanned for a while
 
 
@@ -56,9 +57,9 @@ class Card(Root):
         """Whether the picture as it was drawn still tells the truth and still leads here."""
         return bool(self.picture) and self.drawn == drawn and self.scene_good(now)
 
-    def media_good(self, drawn: str, now: datetime) -> bool:
-        """Whether the platform still keeps the picture, so that it can be the passive answer."""
-        kept = bool(self.media_id) and self.media_until is not None and self.media_until > now
+    def shown_good(self, drawn: str, now: datetime) -> bool:
+        """Whether it can be the answer at once: true still, and kept by the platform where that keeps pictures."""
+        kept = not self.media_id or (self.media_until is not None and self.media_until > now)
         return kept and self.drawn_good(drawn, now)
 
     def keep(
@@ -180,6 +181,10 @@ class Scenes(Shelf[Scene]):
     """Integers for codes."""
 
     entity = Scene
+
+    async def said(self, channel: str, code: str) -> str:
+        """The scene of a code on this channel: the code, or its integer where there are only those."""
+        return str(await self.number_of(code)) if channel in INTEGER_SCENES else code
 
     async def number_of(self, code: str) -> int:
         """The integer that stands for a code, always the same one."""

@@ -57,7 +57,7 @@ class QuantityOdd(Refusal):
 
 
 class NotNow(Refusal):
-    """What was asked cannot be done with an order in this state. Facts: order, state, word, act (pay, ship, receive)."""
+    """It cannot be done with an order in this state. Facts: order, state, word, act (pay, ship, receive)."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,11 @@ class OrderPlaced(OrderNews):
 @dataclass(frozen=True)
 class OrderPaid(OrderNews):
     """The money for an order is here."""
+
+
+@dataclass(frozen=True)
+class OrderReady(OrderNews):
+    """A paid order whose goods may leave; without a play that is at once (OrderPaid), in a group when it is full."""
 
 
 @dataclass(frozen=True)
@@ -194,6 +199,7 @@ class Order(Root):
         """The group is full: the goods may leave."""
         self._go("paid", now, "group", actor="house")
         self.promised_at = now + timedelta(hours=self.promise_hours)
+        self.tell(OrderReady(*self.facts()))
 
     def ship(self, carrier: str, tracking: str, now: datetime, *, actor: str = "staff") -> bool:
         """It leaves with this parcel number; False when that was known already, and nothing has changed."""

@@ -23,6 +23,7 @@ class Which(StrEnum):
     SHIPPED = "shipped"
 
 
+OPEN = (*UNPAID, "paid", "forming", "shipped")
 _STATES: dict[Which, tuple[str, ...]] = {
     Which.UNPAID: UNPAID,
     Which.UNDER_WAY: ("paid", "forming", "shipped"),
@@ -114,7 +115,7 @@ class OrderGlance(Glance):
     async def page(
         self, follower_id: int, which: Which = Which.ALL, after: str = "", size: int = 8
     ) -> tuple[list[OrderSeen], bool]:
-        """One person's orders, newest first, `size` of them after the one numbered `after`; True when there are more."""
+        """One person's orders, newest first, `size` of them after the one numbered `after`; True: there are more."""
         statement = select(*_COLUMNS).where(Order.follower_id == follower_id)
         if which in _STATES:
             statement = statement.where(Order.state.in_(_STATES[which]))
@@ -148,6 +149,16 @@ class OrderGlance(Glance):
         if row is None:
             raise NoSuchOrder(order="")
         return PaySeen(*row)
+
+    async def unfinished(self, follower_id: int, limit: int = 50) -> list[OrderSeen]:
+        """One person's orders that are neither completed nor closed, newest first."""
+        rows = await self.reader.all(
+            select(*_COLUMNS)
+            .where(Order.follower_id == follower_id, Order.state.in_(OPEN))
+            .order_by(Order.id.desc())
+            .limit(limit)
+        )
+        return await self._whole(rows)
 
     async def overdue(self, now: datetime, limit: int = 200) -> list[str]:
         """The numbers of the orders that wait for a payment and whose time is over, oldest first."""
@@ -198,7 +209,7 @@ class OrderGlance(Glance):
         of: dict[int, list[LineSeen]] = {}
         for line in lines:
             of.setdefault(line.order_id, []).append(LineSeen(*line[1:]))
-        return [OrderSeen(*row, lines=tuple(of.get(row.id, ()))) for row in rows]
+        return [OrderSeen(**row._mapping, lines=tuple(of.get(row.id, ()))) for row in rows]
 
 
 INVARIANTS: tuple[Invariant, ...] = ()

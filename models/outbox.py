@@ -134,7 +134,7 @@ async def claim(
         )
         .execution_options(synchronize_session=False)
     )
-    rows = [Promise(*r[:8], token, r.due) for r in taken.all()]
+    rows = [Promise(r.id, r.kind, r.name, r.key, r.follower_id, r.campaign_id, r.payload, r.attempts, token, r.due) for r in taken.all()]
     return sorted(rows, key=lambda p: (p.due, p.id))
 
 

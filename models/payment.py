@@ -154,7 +154,7 @@ class Attempts(Shelf[Attempt]):
         return await self._one(select(Attempt).where(Attempt.out_trade_no == out_trade_no), hold=True)
 
     async def start(self, order: Order, way: str) -> Attempt:
-        """The attempt of an order that may be paid: the open one, or a new one. Raises PayOver; Contended when doubled."""
+        """The attempt of an order: the open one, or a new one. Raises PayOver; Contended when doubled."""
         now = self.work.now
         if not order.payable or order.pay_until <= now:
             raise PayOver(order=order.no, state=order.state, word=order.word)
@@ -218,7 +218,7 @@ class Payments(Shelf[Payment]):
         )
 
     async def keep(self, **values: Any) -> int:
-        """Write money down under its unique transaction id and return the row's id; Contended when it is there already."""
+        """Write money down under its unique transaction id; the row's id. Contended when it is there already."""
         insert: Any = sqlite.insert if self.session.get_bind().dialect.name == "sqlite" else postgresql.insert
         written = await self.session.execute(
             insert(Payment)

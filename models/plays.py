@@ -1,4 +1,4 @@
-"""What a play (a group-buy, later a flash sale or a bargain) tells the checkout: at which price, for how long, holding what."""
+"""What a play (a group-buy, later a flash sale) tells the checkout: at which price, for how long, holding what."""
 
 from __future__ import annotations
 

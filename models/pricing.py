@@ -47,7 +47,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Quote:
-    """A sum and how it came about; `discounts` are (label, fen taken off), `to_free_fen` what is missing to free freight."""
+    """A sum and how it came about; `discounts`: (label, fen off), `to_free_fen`: what is missing to free freight."""
 
     lines: tuple[Line, ...]
     goods_fen: int
@@ -69,7 +69,7 @@ Rule = Callable[[Sequence[Line], Mapping[int, Terms], Figures], list[Cut]]
 
 
 def share(fen: int, weights: Mapping[int, int]) -> dict[int, int]:
-    """`fen` shared by weight, to the last fen (largest remainder, ties by the lower id); nothing when all weigh nothing."""
+    """`fen` shared by weight, to the last fen (largest remainder, ties by the lower id); 0 when all weigh nothing."""
     whole = sum(weights.values())
     if whole <= 0:
         return dict.fromkeys(weights, 0)
@@ -81,7 +81,7 @@ def share(fen: int, weights: Mapping[int, int]) -> dict[int, int]:
 
 
 def _play(lines: Sequence[Line], plays: Mapping[int, Terms], figures: Figures) -> list[Cut]:
-    """A line has at most one play price, and takes no other discount but coupons for freight."""
+    """A line has at most one play price, and then takes no other discount."""
     cuts: dict[str, dict[int, int]] = {}
     for line in lines:
         terms = plays.get(line.id)
@@ -134,7 +134,7 @@ def quote(lines: Sequence[Line], plays: Mapping[int, Terms], figures: Figures) -
 async def terms(
     work: Work, play: str, sku: Any, follower_id: int, quantity: int, figures: Figures
 ) -> Terms | None:
-    """What the named play grants this person for this spec; None without a play. Raises NoSuchPlay, or the play's own no."""
+    """What the play grants this person for this spec; None without one. Raises NoSuchPlay, or the play's own no."""
     if not play:
         return None
     kind = play.partition(":")[0]

@@ -32,6 +32,7 @@ class RefundDone(Event):
     amount_fen: int
     reason: str
     late: bool
+    out_refund_no: str = ""
 
 
 @dataclass(frozen=True)

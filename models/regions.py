@@ -165,9 +165,7 @@ class Address:
         """The address in one line as it is read back: 张三 13800138000 浙江省杭州市西湖区文三路1号."""
         city = "" if self.city == self.province else self.city
         return " ".join(
-            part
-            for part in (self.name, self.phone, self.province + city + self.district + self.detail)
-            if part
+            part for part in (self.name, self.phone, self.province + city + self.district + self.detail) if part
         )
 
 
@@ -179,17 +177,13 @@ class Missing:
     known: Address
 
 
-_PHONE = re.compile(
-    r"(?<![\d.])(?:\+?(?:00)?86[-\s]?)?(1[3-9]\d[-\s]?\d{4}[-\s]?\d{4})(?:[-转]\d{1,5})?(?![\d])"
-)
+_PHONE = re.compile(r"(?<![\d.])(?:\+?(?:00)?86[-\s]?)?(1[3-9]\d[-\s]?\d{4}[-\s]?\d{4})(?:[-转]\d{1,5})?(?![\d])")
 _LABELS: dict[str, str] = {label: field for field, labels in _WORDS["labels"].items() for label in labels}
 _LABEL = re.compile(
     rf"(?:^|(?<=[\s,;、。]))({'|'.join(sorted(_LABELS, key=len, reverse=True))})\s*(?:[::]|是|为|\s|$)\s*",
     re.I,
 )
-_SENT_TO = re.compile(
-    r"^(?:(?:我的|收货|新)?地址|改地址|寄到|寄去|寄给|寄|送到|发到|收)(?:是|为|改成|改为)?[\s::]*"
-)
+_SENT_TO = re.compile(r"^(?:(?:我的|收货|新)?地址|改地址|寄到|寄去|寄给|寄|送到|发到|收)(?:是|为|改成|改为)?[\s::]*")
 _PIECES = re.compile(r"[\s,;、。|/]+")
 _HOUSE = re.compile(
     r"\d|[一二三四五六七八九十百]+(?:号|栋|幢|座|楼|室|单元|组|弄|队|层)|自提|驿站|丰巢|菜鸟|村|大厦|学校|大学|中学|小学|医院|宿舍|公司|酒店|宾馆|派出所|政府"
@@ -223,9 +217,7 @@ def parse_address(text: str, known: Address | None = None) -> Address | Missing:
     place = _read_place(found, loose)
     known = known or Address()
     if place.levels == 0 and known.province:  # the rest of an address that was begun before
-        place = regions().split(
-            known.province + known.city.removeprefix(known.province) + known.district + place.rest
-        )
+        place = regions().split(known.province + known.city.removeprefix(known.province) + known.district + place.rest)
     detail = re.sub(r"\s+", "", place.rest)
     if not (place.levels or known.province or _HOUSE.search(detail)):
         detail = ""
@@ -263,7 +255,7 @@ def _labelled(text: str, found: dict[str, str]) -> str:
         return text
     for label, after in zip(labels, [*labels[1:], None], strict=True):
         field = _LABELS[label[1].lower()]
-        value = text[label.end() : after.start() if after else len(text)].strip(" ,;、。::\n")
+        value = text[label.end() : after.start() if after else len(text)].strip(" ,;、。:\n")
         if field in found:
             found[field] = f"{found[field]} {value}".strip()
     return text[: labels[0].start()].strip()
@@ -293,10 +285,7 @@ def _take_name(pieces: list[str], found: dict[str, str], table: Regions) -> list
             1 <= len(piece) <= 12
             and not piece.isdigit()
             and not _PLACE_WORD.search(piece.removesuffix("小店"))
-            and (
-                table.split(piece).levels == 0
-                or (piece[0] in _SURNAMES and len(pieces) > 1 and piece is pieces[0])
-            )
+            and (table.split(piece).levels == 0 or (piece[0] in _SURNAMES and len(pieces) > 1 and piece is pieces[0]))
         )
 
     names = [_RECEIVES.sub("", piece) for piece in pieces]

@@ -13,9 +13,7 @@ from models.words import number, plain, unfill, word_lists
 
 __all__ = ["SOLD_OUT", "Doc", "Hit", "Index", "Query", "understand", "vocabulary_at"]
 
-_NOT = re.compile(
-    r"(?:不要|不想要|别要|不爱喝|不爱吃|不喜欢|不喝|不吃|不能有|不含|不带|不买|除了|去掉|排除|不是)\s?"
-)
+_NOT = re.compile(r"(?:不要|不想要|别要|不爱喝|不爱吃|不喜欢|不喝|不吃|不能有|不含|不带|不买|除了|去掉|排除|不是)\s?")
 _CHEAP = re.compile(r"(?:便宜|实惠|平价|划算|经济|不(?:要)?太?贵|别太贵)(?:一?点|一?些)?(?:儿|的)*")
 _SMALL = r"(?:[0-9]{1,3}|[一二两三四五六七八九]?十[一二三四五六七八九]?|[一二两三四五六七八九])"
 _COUNT = re.compile(

@@ -100,7 +100,7 @@ async def settle_trade(work: Work, trade: Trade, figures: Figures) -> Settled:
 
 
 async def settle_refund(work: Work, out_refund_no: str, state: str, error: str) -> str:
-    """Apply what the cashier says of a refund; the refund's state afterwards, "foreign" for a number that is not ours."""
+    """Apply what the cashier says of a refund; its state afterwards, "foreign" for a number that is not ours."""
     refunds = Refunds(work)
     refund = await refunds.hold(out_refund_no)
     if refund is None:
@@ -113,7 +113,17 @@ async def settle_refund(work: Work, out_refund_no: str, state: str, error: str) 
         late = payment is not None and payment.state == "orphan"
         if not late:
             order.paid_back(refund.amount_fen)
-        work.tell(RefundDone(order.id, order.no, order.follower_id, refund.amount_fen, refund.reason, late))
+        work.tell(
+            RefundDone(
+                order.id,
+                order.no,
+                order.follower_id,
+                refund.amount_fen,
+                refund.reason,
+                late,
+                refund.out_refund_no,
+            )
+        )
     elif refund.error and refund.state in ("due", "failed"):
         work.tell(
             RefundStuck(

@@ -35,6 +35,10 @@ class CodeWrong(Refusal):
     """The one-time code is unknown, used, too old, or was guessed at too often."""
 
 
+class NotYours(Refusal):
+    """What waited for 确认 needs a role that this person does not have any more."""
+
+
 class Staff(Base):
     """A follower who works here."""
 
@@ -80,7 +84,7 @@ class StaffRoom(Shelf[Staff]):
         taken = await self.session.execute(
             update(StaffCode).where(StaffCode.hash == hash, *live).values(used_by=follower_id)
         )
-        if taken.rowcount != 1:
+        if taken.rowcount != 1:  # type: ignore[attr-defined]
             await self.session.execute(
                 update(StaffCode).where(*live).values(tries_left=StaffCode.tries_left - 1)
             )

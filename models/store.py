@@ -6,12 +6,12 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Row, Select, create_engine, event
+from sqlalchemy import create_engine, event
 from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.pool import StaticPool
 
-from models.base import Reader
+from models.base import Reader, RowOf, Statement
 
 BUSY_MS = 10_000
 LOCK_MS = 4_000
@@ -75,11 +75,11 @@ class _PostgresReader:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
 
-    async def all(self, statement: Select[Any]) -> Sequence[Row[Any]]:
+    async def all(self, statement: Statement) -> Sequence[RowOf]:
         async with self._engine.connect() as connection:
             return (await connection.execute(statement)).all()
 
-    async def one(self, statement: Select[Any]) -> Row[Any] | None:
+    async def one(self, statement: Statement) -> RowOf | None:
         async with self._engine.connect() as connection:
             return (await connection.execute(statement)).first()
 
@@ -102,10 +102,10 @@ class _SqliteReader:
             self._connection = self._engine.connect()
         return self._connection
 
-    async def all(self, statement: Select[Any]) -> Sequence[Row[Any]]:
+    async def all(self, statement: Statement) -> Sequence[RowOf]:
         return self._connect().execute(statement).all()
 
-    async def one(self, statement: Select[Any]) -> Row[Any] | None:
+    async def one(self, statement: Statement) -> RowOf | None:
         return self._connect().execute(statement).first()
 
     def close(self) -> None:

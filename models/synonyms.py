@@ -46,9 +46,7 @@ class Synonyms:
             for one in group:
                 groups[one] = tuple(dict.fromkeys((*groups.get(one, ()), *group)))
         occasions = {
-            plain(said): plain(word)
-            for word, others in tables.get("occasions", {}).items()
-            for said in (word, *others)
+            plain(said): plain(word) for word, others in tables.get("occasions", {}).items() for said in (word, *others)
         }
         says = {plain(said): plain(str(standard)) for said, standard in tables.get("says", {}).items()}
         return cls(says, groups, occasions)

@@ -15,6 +15,7 @@ MODULES = (
     "staff",
     "audit",
     "tick",
+    "answer",
     "budget",
     "outbox",
     "product",

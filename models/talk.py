@@ -52,10 +52,8 @@ class Talking:
     @classmethod
     def load(cls, state: dict[str, Any] | str | None) -> Talking:
         """The talk from its row or overlay; what a newer or older shop wrote and we do not know is left out."""
-        if isinstance(state, str):
-            state = json.loads(state)
-        known = cls.__dataclass_fields__
-        return cls(**{k: v for k, v in (state or {}).items() if k in known})
+        found: dict[str, Any] = json.loads(state) if isinstance(state, str) else state or {}
+        return cls(**{k: v for k, v in found.items() if k in cls.__dataclass_fields__})
 
     def dump(self) -> dict[str, Any]:
         """Only what differs from an empty talk."""

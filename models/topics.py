@@ -22,10 +22,10 @@ _ASKS = re.compile(
     r"[?吗么呢]|什么|怎|多少|多久|多大|几|哪|谁|为何|为什么|何时|如何|能不|能否|可不可|可以|可否|是不是|有没有|还有没|行不行|要不要|会不会|好不好|"
     r"对不对|真不真|到没|了没|没有$|了不$|[^不]不$|是否|查一?下|问"
 )
-_NOUNS = re.compile(
-    r"^(?:n|nr|ns|nt|nz|ng|nrt|nrfg|eng|b|a|ag|an|i|l|j|f|s|t|tg|m|mq|q|vn|x|z|g|h|k|zg|uj|c|d)$"
-)
+_NOUNS = re.compile(r"^(?:n|nr|ns|nt|nz|ng|nrt|nrfg|eng|b|a|ag|an|i|l|j|f|s|t|tg|m|mq|q|vn|x|z|g|h|k|zg|uj|c|d)$")
 _MADE = frozenset("干炒烤煎炸拌腌卤卷蒸煮炖熏酿冻泡")
+# Who asks for a recommendation, or wants to drink something, is looking for goods although no word names them.
+_WISHES = re.compile("推荐|想[喝吃买]|[买来][点些]|有[什么啥]*好[喝吃]的")
 _WORDY = re.compile(r"[a-z\u3400-\u9fff]")
 _EMOJI = re.compile(r"[\u2600-\u27bf\U0001f300-\U0001faff]")
 
@@ -98,9 +98,7 @@ class Topics:
             name=name,
             inside=tuple(sorted({c for c in cues if "*" not in c}, key=lambda c: (-len(c), c))),
             woven=tuple(
-                (c, len(c) - c.count("*"), re.compile(re.escape(c).replace(r"\*", ".{0,8}?")))
-                for c in cues
-                if "*" in c
+                (c, len(c) - c.count("*"), re.compile(re.escape(c).replace(r"\*", ".{0,8}?"))) for c in cues if "*" in c
             ),
             alone=frozenset(self._alone(table.get("alone", ()), literal)),
             but=re.compile("|".join(but)) if but else None,
@@ -144,12 +142,10 @@ class Topics:
                 return found
             if best is None or found.score > best.score:
                 best = found
-        if (
-            best is None
-            and not goods
-            and (heard := self._sounds.get(pinyin(rest)) if 3 <= len(rest) <= 8 else None)
-        ):
-            return Topic(heard[0], heard[1], 1)
+        if best is None and not goods and (heard := self._sounds.get(pinyin(rest)) if 3 <= len(rest) <= 8 else None):
+            by_name = next(topic for topic in self._topics if topic.name == heard[0])
+            if not (by_name.but and by_name.but.search(whole)):
+                return Topic(heard[0], heard[1], 1)
         return best
 
     def _emoji(self, folded: str) -> Topic | None:
@@ -165,15 +161,11 @@ class Topics:
         if rest in topic.alone:
             return Topic(topic.name, rest, 100 + len(rest))
         inside = next((cue for cue in topic.inside if cue in whole), "")
-        woven = max(
-            ((length, cue) for cue, length, pattern in topic.woven if pattern.search(whole)), default=(0, "")
-        )
+        woven = max(((length, cue) for cue, length, pattern in topic.woven if pattern.search(whole)), default=(0, ""))
         if not inside and not woven[0]:
             return None
         return (
-            Topic(topic.name, inside, len(inside))
-            if len(inside) >= woven[0]
-            else Topic(topic.name, woven[1], woven[0])
+            Topic(topic.name, inside, len(inside)) if len(inside) >= woven[0] else Topic(topic.name, woven[1], woven[0])
         )
 
     def guess(self, text: str, count: int = 2) -> list[Topic]:
@@ -210,7 +202,7 @@ def goods_like(text: str, vocabulary: frozenset[str], synonyms: Synonyms | None 
         return False
     if has_goods(said, vocabulary) or take_price(folded)[0] != (None, None):
         return True
-    if synonyms and synonyms.occasions_in(folded)[0]:
+    if _WISHES.search(said) or (synonyms and synonyms.occasions_in(folded)[0]):
         return True
     if said.isascii():
         return 2 <= len(said) <= 24 and said.isalpha() and len(folded.split()) <= 3
@@ -218,6 +210,4 @@ def goods_like(text: str, vocabulary: frozenset[str], synonyms: Synonyms | None 
         return False
     # 小鱼干, 凉拌: how food is made is tagged as a verb and is none here.
     tags = ["n" if word in _MADE else tag for word, tag in rjieba.tag(said)]
-    return (
-        len(said) <= 16 and all(_NOUNS.match(tag) for tag in tags) and any(tag[0] in "nijlbe" for tag in tags)
-    )
+    return len(said) <= 16 and all(_NOUNS.match(tag) for tag in tags) and any(tag[0] in "nijlbe" for tag in tags)

@@ -147,9 +147,7 @@ _QUANTITY = re.compile(
     rf"(?:我?(?:再|先|就|一共|总共|共)?(?:来|要|买|给我|拿|加|下单|拍|下|订)?(?:个)?\s?)?"
     rf"(?:[x×*✕]\s?({_NUMERAL})|({_NUMERAL})\s?([{MEASURES}])|(俩|仨))(?:的|吧|就行|就好|就够了|够了)*"
 )
-_CIRCLED = {
-    ord(c): str(n) for start in "❶➀➊" for n, c in enumerate((chr(ord(start) + i) for i in range(10)), 1)
-}
+_CIRCLED = {ord(c): str(n) for start in "❶➀➊" for n, c in enumerate((chr(ord(start) + i) for i in range(10)), 1)}
 
 
 def number(text: str) -> int | None:
@@ -217,9 +215,7 @@ def pinyin(text: str) -> str:
 @lru_cache(maxsize=16384)
 def initials(text: str) -> str:
     """First letters of the syllables (龙井 -> lj, 碧螺春 -> blc); ASCII letters and digits stay."""
-    return "".join(
-        c for c in "".join(lazy_pinyin(bare(text), style=Style.FIRST_LETTER)) if c.isascii() and c.isalnum()
-    )
+    return "".join(c for c in "".join(lazy_pinyin(bare(text), style=Style.FIRST_LETTER)) if c.isascii() and c.isalnum())
 
 
 def one_edit(a: str, b: str) -> bool:
@@ -233,9 +229,7 @@ def one_edit(a: str, b: str) -> bool:
     at = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), len(a))
     if len(a) < len(b):
         return a[at:] == b[at + 1 :]
-    return a[at + 1 :] == b[at + 1 :] or (
-        a[at : at + 2] == b[at : at + 2][::-1] and a[at + 2 :] == b[at + 2 :]
-    )
+    return a[at + 1 :] == b[at + 1 :] or (a[at : at + 2] == b[at : at + 2][::-1] and a[at + 2 :] == b[at + 2 :])
 
 
 # Yes and no --------------------------------------------------------------------
@@ -277,9 +271,7 @@ def is_no(text: str) -> bool:
 
 _MOBILE = re.compile(r"(?<![\d.])(?:\+?(?:00)?86[-\s]?)?1[3-9]\d[-\s]?\d{4}[-\s]?\d{4}(?!\d)")
 _LANDLINE = re.compile(r"(?<!\d)0\d{2,3}[-\s]\d{7,8}(?!\d)")
-_HOUSE_NUMBER = (
-    rf"(?:\d{{1,5}}|{CHINESE_NUMBER}{{1,4}})\s?-?\d{{0,4}}\s?(?:号|栋|幢|弄|室|单元|楼|座|组|层|期)"
-)
+_HOUSE_NUMBER = rf"(?:\d{{1,5}}|{CHINESE_NUMBER}{{1,4}})\s?-?\d{{0,4}}\s?(?:号|栋|幢|弄|室|单元|楼|座|组|层|期)"
 _STREET = r"(?:路|街|街道|大道|巷|弄|里|村|镇|乡|小区|社区|苑|园|大厦|广场|花园|公寓|新村|家属院|院)"
 _REGION = r"(?:省|自治区|市|区|县|州|旗)"
 _ADDRESS = re.compile(
@@ -308,13 +300,9 @@ _NOT_EXIT = re.compile(rf"退[订定](?=单(?![丛枞株]))|{_any(tuple(bare(w) 
 _ALONE = frozenset(bare(word) for word in _LEAVING["alone"])
 _VERB = re.compile(rf"(?:{_any(tuple(bare(w) for w in _LEAVING['verbs']))})(?!荐)")
 # In a cue * stands for up to four characters: 别*发消息 is also 别再给我发消息.
-_CUES = re.compile(
-    "|".join(".{0,4}".join(re.escape(bare(part)) for part in w.split("*")) for w in _LEAVING["cues"])
-)
+_CUES = re.compile("|".join(".{0,4}".join(re.escape(bare(part)) for part in w.split("*")) for w in _LEAVING["cues"]))
 _EMPTY = re.compile(rf"(?:{_any(tuple(bare(w) for w in _LEAVING['empty']))}|(?:{_any(_FILLERS['lead'])}))*")
-_EMPTY_EDGE = tuple(
-    word for word in (bare(w) for w in _LEAVING["empty"]) if len(word) > 1 or word in "的了吧呢吗啊呀"
-)
+_EMPTY_EDGE = tuple(word for word in (bare(w) for w in _LEAVING["empty"]) if len(word) > 1 or word in "的了吧呢吗啊呀")
 
 
 def leaving(text: str) -> str | None:

@@ -56,9 +56,7 @@ class Page:
     async def goto(self, url: str) -> None:
         """Opens `url` and waits until it has loaded."""
         await self.do("Page.navigate", url=url)
-        await self.wait(
-            f"location.href.startsWith({json.dumps(url)}) && document.readyState === 'complete'", 20
-        )
+        await self.wait(f"location.href.startsWith({json.dumps(url)}) && document.readyState === 'complete'", 20)
 
     async def size(self, width: int, height: int, *, phone: bool = False, dark: bool = False) -> None:
         """Makes the window `width` × `height` CSS pixels."""
@@ -75,9 +73,7 @@ class Page:
     async def click(self, selector: str, *, frame: str = "") -> None:
         """Waits for `selector` (inside the same-origin iframe `frame`, if given) and clicks its middle."""
         inner, outer = json.dumps(selector), json.dumps(frame)
-        find = (
-            f"({outer} ? document.querySelector({outer}).contentDocument : document).querySelector({inner})"
-        )
+        find = f"({outer} ? document.querySelector({outer}).contentDocument : document).querySelector({inner})"
         await self.wait(f"(e => e && !e.disabled && e.getClientRects().length)({find})")
         x, y = await self.js(
             f"(() => {{ const e = {find}; e.scrollIntoView({{block: 'center', inline: 'center'}});"

@@ -94,9 +94,7 @@ class EchoShop:
             reply = ImageReply(message=message, media_id=self.platform.keep(await self.card()))
         if words == "付款":
             reply = TextReply(content='<a href="/pay/x">去付款</a>', message=message)
-        return web.Response(
-            text=self.crypto.encrypt_message(reply.render(), asked["nonce"], asked["timestamp"])
-        )
+        return web.Response(text=self.crypto.encrypt_message(reply.render(), asked["nonce"], asked["timestamp"]))
 
     async def weibo(self, request: web.Request) -> web.Response:
         try:
@@ -115,9 +113,7 @@ class EchoShop:
             assert (await request.post())["form_token"] == "t"
             code = '<p data-code-url="weixin://wxpay/x">扫码</p>'
             return web.Response(text=code, content_type="text/html")
-        form = (
-            '<form method="post"><input type="hidden" name="form_token" value="t"><button>付</button></form>'
-        )
+        form = '<form method="post"><input type="hidden" name="form_token" value="t"><button>付</button></form>'
         return web.Response(text=form, content_type="text/html")
 
     async def card(self) -> bytes:
@@ -215,6 +211,16 @@ async def test_a_scanned_card_follows_with_its_scene_and_then_scans(shop: EchoSh
     assert shop.heard[-1]._data["EventKey"] == "join:G7K2"
 
 
+async def test_a_card_of_the_other_platform_is_not_understood(shop: EchoShop) -> None:
+    me, lin = phones(shop)
+    card = (await me.says("邀请卡")).picture
+    assert card
+    before = len(shop.heard)
+    with pytest.raises(LookupError, match="other platform"):
+        await lin.scans(card)
+    assert len(shop.heard) == before
+
+
 async def test_weibo_scans_a_whole_number(shop: EchoShop) -> None:
     _, me = phones(shop)
     await me.scans("1024")
@@ -264,9 +270,7 @@ async def test_a_message_of_its_own_arrives_in_the_inbox(shop: EchoShop) -> None
     assert me.inbox == []
 
 
-async def test_the_pay_page_is_pressed_and_its_code_paid(
-    shop: EchoShop, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_pay_page_is_pressed_and_its_code_paid(shop: EchoShop, monkeypatch: pytest.MonkeyPatch) -> None:
     me, _ = phones(shop)
     paid = []
 
@@ -380,9 +384,7 @@ async def test_the_page_names_no_other_host_and_allows_only_its_own_scripts(shop
 
 async def test_the_clock_goes_forward_only(shop: EchoShop) -> None:
     async def turn(**told: Any) -> int:
-        async with shop.http.post(
-            f"{shop.url}/simulator/clock", json=told, headers={"Origin": shop.url}
-        ) as response:
+        async with shop.http.post(f"{shop.url}/simulator/clock", json=told, headers={"Origin": shop.url}) as response:
             return response.status
 
     assert await turn(minutes=60) == 200
@@ -405,9 +407,7 @@ async def test_a_conversation_with_real_clicks(shop: EchoShop, browser: str) -> 
         await page.wait(shows("王阿姨", "听到 subscribe"))
         assert "qrscene_join:G7K2" in shop.driver.exchanges[-1].heard.decrypted_request
         await page.click("[data-name=王阿姨] .log .link")
-        await page.wait(
-            "document.querySelector('[data-name=王阿姨] .log').innerText.includes('听到 参团 G7K2')"
-        )
+        await page.wait("document.querySelector('[data-name=王阿姨] .log').innerText.includes('听到 参团 G7K2')")
         before = await page.text("#now")
         await page.click("[data-minutes='60']")
         await page.wait(f"document.querySelector('#now').innerText !== {json.dumps(before)}")
@@ -426,8 +426,6 @@ async def test_a_double_tap_is_one_tap(shop: EchoShop, browser: str) -> None:
         await page.wait("document.querySelector('[data-name=小美] .log .link')")
         for _ in range(2):
             await page.click("[data-name=小美] .log .link")
-        await page.wait(
-            "document.querySelector('[data-name=小美] .log').innerText.includes('听到 参团 G7K2')"
-        )
+        await page.wait("document.querySelector('[data-name=小美] .log').innerText.includes('听到 参团 G7K2')")
         assert [getattr(m, "content", "") for m in shop.heard].count("参团 G7K2") == 1
         assert await page.js("document.documentElement.scrollWidth") == 390

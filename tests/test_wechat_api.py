@@ -125,9 +125,7 @@ async def test_fifty_calls_after_the_token_died_make_one_renewal(platform: Platf
     assert platform.fetched == 2
     assert platform.forced == 0
     said = [
-        json.loads(body)["text"]["content"]
-        for path, query, body, _ in platform.calls
-        if query["access_token"] == "T2"
+        json.loads(body)["text"]["content"] for path, query, body, _ in platform.calls if query["access_token"] == "T2"
     ]
     assert sorted(said) == sorted(f"第{n}条" for n in range(50)), "each once"
     assert platform.refused <= 50
@@ -173,9 +171,7 @@ async def test_a_token_is_renewed_five_minutes_before_its_end(platform: Platform
     assert platform.fetched == 2
 
 
-async def test_one_who_gives_up_waiting_does_not_take_the_others_along(
-    platform: Platform, shop: WeChat
-) -> None:
+async def test_one_who_gives_up_waiting_does_not_take_the_others_along(platform: Platform, shop: WeChat) -> None:
     platform.gate = asyncio.Event()
     first = asyncio.create_task(shop.client.token())
     await platform.asked.wait()
@@ -200,9 +196,7 @@ async def test_a_renewal_that_fails_fails_for_all_who_wait_and_is_not_remembered
     await platform.asked.wait()
     platform.gate.set()
     failed = await asyncio.gather(*waiting, return_exceptions=True)
-    assert {(error.reason, error.code) for error in failed if isinstance(error, SendFailed)} == {
-        ("tokens", 40164)
-    }
+    assert {(error.reason, error.code) for error in failed if isinstance(error, SendFailed)} == {("tokens", 40164)}
     assert len(failed) == 20
     assert platform.fetched == 1
     assert "1.2.3.4" in str(failed[0]), "doctor shows our address"
@@ -210,9 +204,7 @@ async def test_a_renewal_that_fails_fails_for_all_who_wait_and_is_not_remembered
     assert await shop.client.token() == "T1"
 
 
-async def test_processes_that_share_the_token_ask_for_it_once(
-    platform: Platform, http: aiohttp.ClientSession
-) -> None:
+async def test_processes_that_share_the_token_ask_for_it_once(platform: Platform, http: aiohttp.ClientSession) -> None:
     shared = InProcess(platform.now.now)
     account = wechat(api_base=platform.base)
     both = [
@@ -234,9 +226,7 @@ async def test_processes_that_share_the_token_ask_for_it_once(
         {"access_token": "T", "expires_in": "x"},
     ],
 )
-async def test_an_answer_without_a_token_is_no_token(
-    platform: Platform, shop: WeChat, answer: dict[str, Any]
-) -> None:
+async def test_an_answer_without_a_token_is_no_token(platform: Platform, shop: WeChat, answer: dict[str, Any]) -> None:
     platform.answers["token"] = answer
     with pytest.raises(SendFailed) as failed:
         await shop.client.token()
@@ -271,9 +261,7 @@ async def test_an_article_goes_alone(platform: Platform, shop: WeChat) -> None:
     article = Article("明前龙井", "¥128", "https://s.example.com/p.jpg", "https://s.example.com")
     await shop.say(OPENID, Answer(article=article), key="1")
     assert platform.sent("/cgi-bin/message/custom/send")["news"] == {
-        "articles": [
-            {"title": "明前龙井", "description": "¥128", "url": article.url, "picurl": article.picture}
-        ]
+        "articles": [{"title": "明前龙井", "description": "¥128", "url": article.url, "picurl": article.picture}]
     }
 
 

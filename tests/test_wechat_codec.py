@@ -6,6 +6,9 @@ from datetime import UTC, datetime
 
 import pytest
 import xmltodict
+from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.algorithms import AES
+from cryptography.hazmat.primitives.ciphers.modes import CBC
 from hypothesis import given
 from hypothesis import strategies as st
 from knocking import (
@@ -66,17 +69,34 @@ def test_the_query_signature_is_the_known_one() -> None:
     check_signature(TOKEN, sign(TOKEN, "1700000000", "834921"), "1700000000", "834921")
 
 
-@pytest.mark.parametrize(
-    "bad", ["", "0" * 40, "FCF061E23CDB8D17918D9230CC8FA17A64C33207", "签名", "\udcff", "\x00"]
-)
+@pytest.mark.parametrize("bad", ["", "0" * 40, "FCF061E23CDB8D17918D9230CC8FA17A64C33207", "签名", "\udcff", "\x00"])
 def test_any_other_signature_is_refused_whatever_it_is_made_of(bad: str) -> None:
     assert not codec().signed(bad, "1700000000", "834921")
 
 
 def test_the_known_envelope_opens_and_bears_the_known_signature() -> None:
     assert sign(TOKEN, "1700000000", "834921", SEALED) == "15fd6c1a50ce8b3fb8f9dd997577b7c3a0049281"
-    assert codec().decrypt(SEALED) == VECTOR
-    assert codec()._encrypt(VECTOR, b"0123456789abcdef") == SEALED
+    ours = codec()
+    assert ours.decrypt(SEALED) == VECTOR
+    assert ours.decrypt(SEALED) == VECTOR, "one message leaves no trace in the next"
+    known, made = base64.b64decode(SEALED), base64.b64decode(ours.encrypt(VECTOR))
+    assert len(made) == len(known)
+
+
+def test_no_two_envelopes_of_one_message_are_alike() -> None:
+    ours = codec()
+    made = [base64.b64decode(ours.encrypt(VECTOR)) for _ in range(200)]
+    blocks = [one[start : start + 16] for one in made for start in range(0, len(one), 16)]
+    assert len(set(blocks)) == len(blocks)
+    assert all(ours.decrypt(base64.b64encode(one).decode()) == VECTOR for one in reversed(made))
+
+
+def test_a_broken_envelope_does_not_spoil_the_next_message() -> None:
+    ours = codec()
+    for broken in (SEALED[:44] + "=", SEALED[:64], "QUJD", SEALED[64:]):
+        with pytest.raises(Refused):
+            ours.decrypt(broken)
+        assert ours.decrypt(SEALED) == VECTOR
 
 
 def test_a_message_sealed_with_the_key_before_the_last_still_opens() -> None:
@@ -104,15 +124,18 @@ def test_a_broken_envelope_is_refused(broken: str) -> None:
 def test_padding_is_checked_to_its_last_byte() -> None:
     plain = b"0" * 16 + len(VECTOR).to_bytes(4, "big") + VECTOR + APP_ID.encode()
     fill = 32 - len(plain) % 32
-    ours = codec()
-    for tail in (
-        bytes((fill,)) * (fill - 1) + b"\x00",
-        bytes((fill,)) * (fill - 1) + b"\x21",
-        b"\x00" + bytes((fill,)) * (fill - 1) if fill > 1 else b"\x02",
-    ):
-        sealing = ours._ciphers[0].encryptor()
-        with pytest.raises(Refused):
-            ours.decrypt(base64.b64encode(sealing.update(plain + tail)).decode())
+    assert fill > 2
+    good = bytes((fill,)) * fill
+    key = base64.b64decode(AES_KEY + "=")
+
+    def sealed_with(tail: bytes) -> str:
+        made = Cipher(AES(key), CBC(key[:16])).encryptor().update(plain + tail)
+        return base64.b64encode(made).decode()
+
+    assert codec().decrypt(sealed_with(good)) == VECTOR
+    for tail in (good[:-1] + b"\x00", good[:-1] + b"\x21", b"\x00" + good[1:], good[:-1] + bytes((fill - 1,))):
+        with pytest.raises(Refused, match="envelope"):
+            codec().decrypt(sealed_with(tail))
 
 
 # -- against wechatpy, both ways ----------------------------------------------------------------------------
@@ -134,9 +157,7 @@ def test_wechatpy_opens_what_we_seal(text: str) -> None:
     assert inner.encode() == said
     told = xmltodict.parse(inner, strip_whitespace=False)["xml"]
     assert told["Content"] == shown
-    assert set(told) == {"ToUserName", "FromUserName", "CreateTime", "MsgType", "Content"}, (
-        "nothing was planted"
-    )
+    assert set(told) == {"ToUserName", "FromUserName", "CreateTime", "MsgType", "Content"}, "nothing was planted"
     assert (told["ToUserName"], told["FromUserName"]) == (OPENID, GH)
 
 
@@ -160,9 +181,7 @@ def test_we_open_what_wechatpy_seals(text: str) -> None:
         message(MsgType="image", PicUrl="https://mmbiz.qpic.cn/a", MediaId="M"),
         event("subscribe", EventKey="qrscene_join:G7K2", Ticket="T"),
         event("CLICK", EventKey="goods"),
-        event(
-            "pic_weixin", EventKey="k", SendPicsInfo={"Count": "1", "PicList": {"item": {"PicMd5Sum": "a"}}}
-        ),
+        event("pic_weixin", EventKey="k", SendPicsInfo={"Count": "1", "PicList": {"item": {"PicMd5Sum": "a"}}}),
         event(
             "pic_weixin",
             EventKey="k",
@@ -197,9 +216,7 @@ def test_our_parser_reads_as_wechatpys_does(fields: dict[str, object]) -> None:
 def test_every_kind_is_a_type_of_wechatpys_or_one_we_registered(kind: str) -> None:
     bare = {"user_info_modified", "user_authorization_revoke", "freepublishjobfinish", "view_miniprogram"}
     named = {"subscribe_scan": event("subscribe", EventKey="qrscene_1")}
-    fields = named.get(kind) or (
-        message(MsgType=kind) if kind in events._MESSAGES else event(kind, EventKey="k")
-    )
+    fields = named.get(kind) or (message(MsgType=kind) if kind in events._MESSAGES else event(kind, EventKey="k"))
     typed = parse_message(xml(fields))
     assert typed.type != "unknown" or kind in bare
 
@@ -297,9 +314,7 @@ def test_a_long_reply_is_cut_to_2048_bytes_and_no_emoji_is_halved() -> None:
 
 def test_a_picture_an_article_and_nothing() -> None:
     assert parse(reply(Answer(media_id="M1"), OPENID, GH, AT))["Image"] == {"MediaId": "M1"}
-    article = Article(
-        "标题]]>", "摘要", "https://shop.example.com/p.jpg?a=1&b=2", "https://shop.example.com/h/x"
-    )
+    article = Article("标题]]>", "摘要", "https://shop.example.com/p.jpg?a=1&b=2", "https://shop.example.com/h/x")
     told = parse(reply(Answer(article=article), OPENID, GH, AT))
     assert told["ArticleCount"] == "1"
     assert told["Articles"] == {
@@ -328,17 +343,13 @@ def mutated(rng: random.Random, seed: bytes) -> bytes:
                     [b"<", b">", b"]]>", b"<![CDATA[", b"&", b"\x00", b"<xml>", b"</xml>", b"\xed\xa0\x80"]
                 )
             case 4:
-                tag = rng.choice(
-                    [b"Event", b"MsgType", b"FromUserName", b"EventKey", b"CreateTime", b"List", b"MsgId"]
-                )
+                tag = rng.choice([b"Event", b"MsgType", b"FromUserName", b"EventKey", b"CreateTime", b"List", b"MsgId"])
                 raw[at:at] = b"<%b>%b</%b>" % (tag, rng.randbytes(3).hex().encode(), tag)
             case 5:
                 end = at + rng.randint(1, 60)
                 raw[at:at] = raw[at:end]
             case 6:
-                raw[at:at] = rng.choice(
-                    [b"9" * 5000, b"-1", "１２".encode(), b"1e400", b"NaN", b"\xf4\x8f\xbf\xbf"]
-                )
+                raw[at:at] = rng.choice([b"9" * 5000, b"-1", "１２".encode(), b"1e400", b"NaN", b"\xf4\x8f\xbf\xbf"])
             case _:
                 raw[:] = raw.replace(b"<![CDATA[", b"", 1).replace(b"]]>", b"", 1)
     return bytes(raw)
@@ -349,21 +360,13 @@ SEEDS = [
     xml(event("subscribe", EventKey="qrscene_join:G7K2", Ticket="T")).encode(),
     xml(event("CLICK", EventKey="goods")).encode(),
     xml(
-        event(
-            "pic_weixin", EventKey="k", SendPicsInfo={"Count": "1", "PicList": {"item": {"PicMd5Sum": "a"}}}
-        )
+        event("pic_weixin", EventKey="k", SendPicsInfo={"Count": "1", "PicList": {"item": {"PicMd5Sum": "a"}}})
     ).encode(),
-    xml(
-        event("scancode_waitmsg", EventKey="k", ScanCodeInfo={"ScanType": "qrcode", "ScanResult": "1"})
-    ).encode(),
-    xml(
-        event("subscribe_msg_sent_event", SubscribeMsgSentEvent={"List": {"TemplateId": "A", "MsgID": "1"}})
-    ).encode(),
+    xml(event("scancode_waitmsg", EventKey="k", ScanCodeInfo={"ScanType": "qrcode", "ScanResult": "1"})).encode(),
+    xml(event("subscribe_msg_sent_event", SubscribeMsgSentEvent={"List": {"TemplateId": "A", "MsgID": "1"}})).encode(),
     xml(event("TEMPLATESENDJOBFINISH", MsgID="1", Status="success")).encode(),
     xml(message(MsgType="voice", MediaId="M", Format="amr", Recognition="龙井")).encode(),
-    xml(
-        message(MsgType="location", Location_X="30.1", Location_Y="120.2", Scale="15", Label="杭州")
-    ).encode(),
+    xml(message(MsgType="location", Location_X="30.1", Location_Y="120.2", Scale="15", Label="杭州")).encode(),
 ]
 
 

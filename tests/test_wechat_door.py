@@ -90,9 +90,7 @@ async def test_the_console_gets_its_word_back_and_nothing_else(at_wechat: House)
         (signed(""), "stale"),
     ],
 )
-async def test_a_forged_or_stale_verification_is_refused(
-    at_wechat: House, query: dict[str, str], why: str
-) -> None:
+async def test_a_forged_or_stale_verification_is_refused(at_wechat: House, query: dict[str, str], why: str) -> None:
     refused(at_wechat, await at_wechat.get("/wechat", {**query, "echostr": "1"}), why)
 
 
@@ -409,9 +407,7 @@ async def test_a_follower_who_scans_again_brings_the_scene_as_it_is(at_wechat: H
 
 
 async def test_a_voice_message_brings_what_was_recognised(at_wechat: House) -> None:
-    told = await hears(
-        at_wechat, message(MsgType="voice", MediaId="V", Format="amr", Recognition="我要龙井。")
-    )
+    told = await hears(at_wechat, message(MsgType="voice", MediaId="V", Format="amr", Recognition="我要龙井。"))
     assert (told.kind, told.text, told.data["media_id"]) == ("voice", "我要龙井。", "V")
     told = await hears(at_wechat, message(MsgType="voice", MediaId="V", Format="amr", Recognition=None))
     assert told.text == ""
@@ -510,9 +506,7 @@ async def test_a_scanned_code_in_the_menu_is_a_tap_with_what_was_read(at_wechat:
 
 
 async def test_consents_come_as_a_list_whether_one_or_several(at_wechat: House) -> None:
-    one = await hears(
-        at_wechat, event("subscribe_msg_popup_event", SubscribeMsgPopupEvent={"List": LISTED[0]})
-    )
+    one = await hears(at_wechat, event("subscribe_msg_popup_event", SubscribeMsgPopupEvent={"List": LISTED[0]}))
     both = await hears(at_wechat, event("subscribe_msg_popup_event", SubscribeMsgPopupEvent={"List": LISTED}))
     assert '"TemplateId": "A"' in one.data["items"]
     assert '"TemplateId": "B"' in both.data["items"]
@@ -540,9 +534,7 @@ async def test_an_unknown_event_is_counted_told_and_answered_success(at_wechat: 
         (message(MsgId=None, Content="a"), message(MsgId=None, Content="b")),
     ],
 )
-async def test_two_events_of_one_second_are_two(
-    at_wechat: House, one: dict[str, Any], other: dict[str, Any]
-) -> None:
+async def test_two_events_of_one_second_are_two(at_wechat: House, one: dict[str, Any], other: dict[str, Any]) -> None:
     assert (await hears(at_wechat, one)).key != (await hears(at_wechat, other)).key
     again = at_wechat.desk.heard[0].key
     assert (await hears(at_wechat, one)).key == again
@@ -551,9 +543,7 @@ async def test_two_events_of_one_second_are_two(
 async def test_a_picture_and_an_article_as_answers(at_wechat: House) -> None:
     at_wechat.desk.answer = Answer(media_id="M1")
     assert opened((await knock(at_wechat, message()))[1])["Image"] == {"MediaId": "M1"}
-    at_wechat.desk.answer = Answer(
-        article=Article("t", "d", "https://s.example.com/p.jpg", "https://s.example.com")
-    )
+    at_wechat.desk.answer = Answer(article=Article("t", "d", "https://s.example.com/p.jpg", "https://s.example.com"))
     assert opened((await knock(at_wechat, message()))[1])["ArticleCount"] == "1"
 
 

@@ -153,9 +153,7 @@ UNREADABLE = [
 
 
 @pytest.mark.parametrize("body", UNREADABLE, ids=range(len(UNREADABLE)))
-async def test_what_cannot_be_read_is_answered_with_nothing_counted_and_not_heard(
-    at_weibo: House, body: bytes
-) -> None:
+async def test_what_cannot_be_read_is_answered_with_nothing_counted_and_not_heard(at_weibo: House, body: bytes) -> None:
     assert (await knock(at_weibo, body))[:2] == (200, b"")
     assert at_weibo.counted == ["unreadable"]
     assert at_weibo.desk.heard == []
@@ -272,9 +270,7 @@ async def test_every_event_is_told(
     assert at_weibo.counted == []
 
 
-@pytest.mark.parametrize(
-    "key", ["", "QR_SCENE_", "QR_SCENE_１", "x1", "QR_SCENE_99999999999", "QR_SCENE_1 2"]
-)
+@pytest.mark.parametrize("key", ["", "QR_SCENE_", "QR_SCENE_１", "x1", "QR_SCENE_99999999999", "QR_SCENE_1 2"])
 async def test_a_scene_that_is_no_number_is_no_scene(at_weibo: House, key: str) -> None:
     told = await hears(at_weibo, weibo_push("event", "", {"subtype": "scan", "key": key}))
     assert (told.kind, "scene_id" in told.data) == ("scan", False)

@@ -331,7 +331,6 @@ async def test_headers_that_are_missing_doubled_or_of_another_kind_are_refused(c
         b"null",
         b"\xff\xfe",
         b"[" * 5000,
-        b'{"id":"1","id":"2"}',
         b'{"id":NaN}',
         b'{"id":"1","resource_type":"plain","resource":{}}',
         b'{"id":"1","create_time":"2024-01-02T15:04:05","event_type":"TRANSACTION.SUCCESS",'
@@ -367,6 +366,18 @@ async def test_a_genuine_callback_with_an_odd_field_is_400_and_nothing_enters(co
     assert (await counter.cashier.deliver(changed=changed))[0][0] == 400
     assert counter.entered == []
     assert await counter.cashier.deliver() == [(200, "")]
+
+
+async def test_a_genuine_callback_that_says_a_thing_twice_is_400(counter):
+    counter.cashier.withhold = True
+    await counter.paid()
+    headers, raw = counter.cashier.callback(counter.cashier.notices[-1])
+    assert verify(counter.pay, headers, raw, counter.clock.now())
+    raw = raw.replace(b'"event_type"', b'"event_type": "REFUND.SUCCESS", "event_type"')
+    headers = counter.cashier.stamp.headers(raw, counter.clock.timestamp())
+    with pytest.raises(Forged, match="body") as odd:
+        verify(counter.pay, headers, raw, counter.clock.now())
+    assert odd.value.status == 400
 
 
 async def test_a_foreign_amount_enters_as_it_is_for_the_shop_to_compare(counter):
@@ -450,6 +461,15 @@ async def test_without_any_platform_key_nothing_is_sent(counter):
 async def test_certificates_sealed_with_another_key_are_not_believed(counter):
     counter.cashier.certificates = True
     pay = counter.client(public_key_id="", public_key_file=None, api_v3_key="x" * 16 + "0123456789abcdef")
+    with pytest.raises(PayUnknown, match="certificates"):
+        await pay.refresh_keys()
+    assert not pay.keys.any(counter.clock.now())
+
+
+async def test_certificates_in_a_reply_that_none_of_them_signed_are_not_believed(counter):
+    counter.cashier.certificates = True
+    pay = counter.client(public_key_id="", public_key_file=None)
+    counter.cashier.fail_next("/v3/certificates", unsigned=True)
     with pytest.raises(PayUnknown, match="certificates"):
         await pay.refresh_keys()
     assert not pay.keys.any(counter.clock.now())

@@ -145,8 +145,7 @@ def _catalogue(tables: Mapping[str, Any]) -> Catalogue:
         categories=tuple(sorted(categories, key=lambda name: (categories[name]["order"], name))),
         products=tuple(_product(table, shop["hours"], categories) for table in tables["products"]),
         offers=tuple(
-            Offer(one["product"], one["spec"], one["size"], one["fen"], one["hours"])
-            for one in tables["offers"]
+            Offer(one["product"], one["spec"], one["size"], one["fen"], one["hours"]) for one in tables["offers"]
         ),
         answers=dict(tables["answers"]),
     )
@@ -171,12 +170,14 @@ def _product(table: Mapping[str, Any], hours: int, categories: Mapping[str, Any]
 def _faults(catalogue: Catalogue) -> list[str]:
     faults: list[str] = []
     prices: dict[tuple[str, str], int] = {}
+    codes: set[str] = set()
     for product in catalogue.products:
         where = product.code
         if not _CODE.fullmatch(product.code):
             faults.append(f"{where}: a code is A and a number")
-        if any((product.code, spec.label) in prices for spec in product.specs):
+        if product.code in codes:
             faults.append(f"{where}: the code occurs twice")
+        codes.add(product.code)
         if not 1 <= len(product.name) <= _NAME_LENGTH:
             faults.append(f"{where}: a name has 1 to {_NAME_LENGTH} characters")
         if product.category not in catalogue.categories:
@@ -186,18 +187,14 @@ def _faults(catalogue: Catalogue) -> list[str]:
         for spec in product.specs:
             figures = (spec.price_fen, spec.stock, spec.weight_g)
             if any(type(figure) is not int for figure in figures) or spec.price_fen < 1 or min(figures) < 0:
-                faults.append(
-                    f"{where} {spec.label}: price, stock and weight are whole numbers, the price at least 1 fen"
-                )
+                faults.append(f"{where} {spec.label}: whole numbers, and a price of at least 1 fen")
             prices[product.code, spec.label] = spec.price_fen
     for offer in catalogue.offers:
         price = prices.get((offer.product, offer.spec))
         if price is None:
             faults.append(f"offer {offer.product} {offer.spec}: there is no such spec")
         elif not 0 < offer.price_fen < price:
-            faults.append(
-                f"offer {offer.product} {offer.spec}: a group pays less than {price} fen, and something"
-            )
+            faults.append(f"offer {offer.product} {offer.spec}: a group pays less than {price} fen, and something")
         if not 2 <= offer.size <= 10 or offer.hours < 1:
             faults.append(f"offer {offer.product} {offer.spec}: 2 to 10 people, at least an hour")
     return faults

@@ -88,7 +88,7 @@ class Merchant:
 class WxPay:
     """Every method is one request and raises PayRefused or PayUnknown; amounts in fen.
 
-    Takes an open session (the caller closes it) and the shop's clock; `seconds` bounds each request.
+    Takes an open HTTP client (the caller closes it) and the shop's clock; `seconds` bounds each request.
     """
 
     def __init__(

@@ -92,9 +92,7 @@ class Cashier(Backstage):
         """
         order = self.books.pay(code, payer, coupon)
         self.books.keep()
-        await self._notify(
-            order.out_trade_no, "TRANSACTION.SUCCESS", order.said["notify_url"], self.books.trade(order)
-        )
+        await self._notify(order.out_trade_no, "TRANSACTION.SUCCESS", order.said["notify_url"], self.books.trade(order))
         return order
 
     async def refund_settle(self, out_refund_no: str = "", state: str = "SUCCESS") -> list[Refund]:
@@ -249,15 +247,9 @@ class Cashier(Backstage):
         if (given["mchid"], given["serial_no"]) != (self.merchant["mch_id"], self.merchant["serial_no"]):
             raise No(401, "SIGN_ERROR", "商户号与证书序列号不匹配")
         stamp = given["timestamp"]
-        if (
-            not stamp.isascii()
-            or not stamp.isdigit()
-            or abs(self.clock.timestamp() - int(stamp)) > SKEW_SECONDS
-        ):
+        if not stamp.isascii() or not stamp.isdigit() or abs(self.clock.timestamp() - int(stamp)) > SKEW_SECONDS:
             raise No(401, "SIGN_ERROR", "Authorization 中的 timestamp 与发起请求的时间不得超过五分钟")
-        words = (
-            f"{request.method}\n{request.raw_path}\n{stamp}\n{given['nonce_str']}\n".encode() + raw + b"\n"
-        )
+        words = f"{request.method}\n{request.raw_path}\n{stamp}\n{given['nonce_str']}\n".encode() + raw + b"\n"
         try:
             signature = base64.b64decode(given["signature"], validate=True)
             self._merchants_key.verify(signature, words, PKCS1v15(), SHA256())

@@ -180,9 +180,7 @@ class Books:
         now = self.clock.now()
         if now - order.paid > timedelta(days=REFUND_DAYS):
             raise No(400, "INVALID_REQUEST", "订单已超过可退款的最大期限")
-        before = [
-            r for r in self.refunds.values() if r.out_trade_no == order.out_trade_no and r.state != "CLOSED"
-        ]
+        before = [r for r in self.refunds.values() if r.out_trade_no == order.out_trade_no and r.state != "CLOSED"]
         if _fen(amount["total"]) != order.total or asked + sum(r.amount for r in before) > order.total:
             raise No(400, "INVALID_REQUEST", "订单金额或退款金额与之前请求不一致，或累计退款超过订单金额")
         if len(before) >= REFUNDS_PER_ORDER:

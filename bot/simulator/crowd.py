@@ -28,9 +28,7 @@ WINDOWS: dict[tuple[str, str], tuple[timedelta, int | None]] = {
 """What an act of a person opens: for how long, and for how many messages (None: any number)."""
 
 KINDS = {
-    **dict.fromkeys(
-        ("text", "image", "voice", "video", "shortvideo", "location", "link", "position"), "message"
-    ),
+    **dict.fromkeys(("text", "image", "voice", "video", "shortvideo", "location", "link", "position"), "message"),
     # a tap on a msgmenu item counts as a menu, not as a message (doc: customer messages, special notes)
     **dict.fromkeys(("menu_tap", "CLICK", "scancode_push", "scancode_waitmsg"), "click"),
     "scan_follow": "follow",

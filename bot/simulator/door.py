@@ -112,9 +112,7 @@ def read_step(told: Mapping[str, Any], local: datetime) -> timedelta:
         if not colon or not (hour + minute).isascii() or not (hour + minute).isdigit():
             raise bad("HH:MM is expected")
         try:
-            there = (local + timedelta(days=1)).replace(
-                hour=int(hour), minute=int(minute), second=0, microsecond=0
-            )
+            there = (local + timedelta(days=1)).replace(hour=int(hour), minute=int(minute), second=0, microsecond=0)
         except ValueError as wrong:
             raise bad("HH:MM is expected") from wrong
         step = there - local

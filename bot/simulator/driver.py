@@ -129,9 +129,7 @@ class Driver:
         self.platform.follow(person.channel, person.who, scene)
         if person.channel == "weibo":
             data = {"key": f"QR_SCENE_{scene}", "ticket": self.wire.ticket()} if scene else {}
-            return await self._deliver(
-                self.wire.weibo(person, "scan_follow" if scene else "follow", "关注", data)
-            )
+            return await self._deliver(self.wire.weibo(person, "scan_follow" if scene else "follow", "关注", data))
         fields = {"EventKey": f"qrscene_{scene}", "Ticket": self.wire.ticket()} if scene else {"EventKey": ""}
         return await self._deliver(self.wire.wechat(person, "subscribe", fields))
 
@@ -146,7 +144,8 @@ class Driver:
     async def scans(self, person: Person, what: str | bytes) -> Heard:
         """Scans a picture's QR (JPEG or PNG bytes), its address, its ticket, or a bare scene.
 
-        A code that is not this person's platform's opens as a page: then the answer holds only the link.
+        Another site's code opens as a page: then the answer holds only the link. Raises LookupError where the
+        picture has no code, or one of the other platform's.
         """
         found = read_qr(what) if isinstance(what, bytes) else what
         scene = self.platform.scene_of(found)
@@ -154,6 +153,8 @@ class Driver:
             if found.startswith(("http://", "https://")):
                 return Heard(links=(Link(label=found, url=found),))
             scene = found
+        elif ("weibo" in found) != (person.channel == "weibo") and found.startswith("http"):
+            raise LookupError(f"{person.name} 的应用认不得这个码 · a code of the other platform")
         if not self.follows_now(person):
             return await self.follows(person, str(scene))
         self._show(person, "event", Heard(text="扫一扫 · scans"))
@@ -242,9 +243,7 @@ class Driver:
         heard = replace(heard, fields={**heard.fields, "push": push})
         self._record(push.person, heard, round((loop.time() - began) * 1000))
         if shown and push.kind not in _SILENT and not heard.silent:
-            words = (
-                Heard(text=OUT_OF_ORDER, parts=(OUT_OF_ORDER,), fault=heard.fault) if heard.fault else heard
-            )
+            words = Heard(text=OUT_OF_ORDER, parts=(OUT_OF_ORDER,), fault=heard.fault) if heard.fault else heard
             self._show(push.person, "shop", words)
         return heard
 

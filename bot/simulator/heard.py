@@ -112,9 +112,7 @@ def _anchor(attributes: str, label: str) -> Link:
     if not href.startswith(_MSGMENU):
         return Link(label=label, url=href)
     said = dict(pair.partition("=")[::2] for pair in href.partition("?")[2].replace("&amp;", "&").split("&"))
-    return Link(
-        label=label, says=unquote(said.get("msgmenucontent", "")), code=unquote(said.get("msgmenuid", ""))
-    )
+    return Link(label=label, says=unquote(said.get("msgmenucontent", "")), code=unquote(said.get("msgmenuid", "")))
 
 
 def _addresses(words: str) -> list[str | Link]:
@@ -243,9 +241,7 @@ def read_weibo_message(kind: str, data: Mapping[str, object]) -> Heard:
         articles = data.get("articles")
         if not isinstance(articles, list) or not 1 <= len(articles) <= 8 or not isinstance(articles[0], dict):
             raise Malformed("articles holds one to eight articles")
-        told = {
-            name: str(articles[0].get(name) or "") for name in ("display_name", "summary", "image", "url")
-        }
+        told = {name: str(articles[0].get(name) or "") for name in ("display_name", "summary", "image", "url")}
         return Heard(article=Article(told["display_name"], told["summary"], told["image"], told["url"]))
     raise Malformed(f"type {kind!r} is no message")
 

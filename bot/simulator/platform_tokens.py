@@ -62,9 +62,7 @@ class Tokens:
             raise Refused(40013, "invalid appid")
         if asked.get("secret") != self._secret:
             raise Refused(40125, "invalid appsecret")
-        return (
-            self._give_plain() if call == "token" else self._give_stable(asked.get("force_refresh") is True)
-        )
+        return self._give_plain() if call == "token" else self._give_stable(asked.get("force_refresh") is True)
 
     def check(self, token: str) -> None:
         """Raises Refused: 41001 missing, 40001 unknown, 42001 expired."""
@@ -110,9 +108,7 @@ class Tokens:
 def read_json(raw: bytes) -> dict[str, Any]:
     """A request's body; raises Refused 47001, or 40033 where characters are escaped as \\uxxxx."""
     if _ESCAPE.search(raw):
-        raise Refused(
-            40033, "invalid charset. please check your request, if include \\uxxxx will create fail!"
-        )
+        raise Refused(40033, "invalid charset. please check your request, if include \\uxxxx will create fail!")
     try:
         found = json.loads(raw.decode())
     except ValueError:

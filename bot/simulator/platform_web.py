@@ -67,7 +67,8 @@ class WebLogin:
         who = asked.get("who") or request.cookies.get(PERSON_COOKIE, "")
         if self._platform.crowd.fan("wechat", who) is None:
             return self._who_is_it(request)
-        return web.HTTPFound(back.update_query(code=self.code_for(who, scope), state=asked.get("state", "")))
+        back = back.update_query(code=self.code_for(who, scope), state=asked.get("state", ""))
+        return web.Response(status=302, headers={"Location": str(back)})
 
     def _who_is_it(self, request: web.Request) -> web.Response:
         people = ""

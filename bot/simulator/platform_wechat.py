@@ -187,10 +187,7 @@ class WeChatServer:
             raise Refused(47001, "data format error")
         if len(str(asked.get("clientmsgid", "")).encode()) > 32:
             raise Refused(45067, "clientmsgid out of limit")
-        if (
-            asked.get("clientmsgid")
-            and self._once(f"m:{asked['clientmsgid']}", timedelta(days=1)) is not None
-        ):
+        if asked.get("clientmsgid") and self._once(f"m:{asked['clientmsgid']}", timedelta(days=1)) is not None:
             raise Refused(45065, "clientmsgid exist")
         month = f"{self._clock.now().astimezone(CHINA):%Y-%m}"
         for fan in self._platform.crowd.fans("wechat"):
@@ -319,9 +316,7 @@ def _news(body: dict[str, Any]) -> None:
     articles = body.get("articles")
     if not isinstance(articles, list) or len(articles) != 1:
         raise Refused(45008, "article size out of limit")
-    if not articles[0].get("title") or not str(articles[0].get("url", "")).startswith(
-        ("https://", "http://")
-    ):
+    if not articles[0].get("title") or not str(articles[0].get("url", "")).startswith(("https://", "http://")):
         raise Refused(47001, "data format error: title or url")
 
 

@@ -145,9 +145,7 @@ class Phones:
         if picture is None:
             raise web.HTTPNotFound
         kind = "image/png" if picture.startswith(b"\x89PNG") else "image/jpeg"
-        return web.Response(
-            body=picture, content_type=kind, headers={**KEPT, "Cache-Control": "max-age=86400"}
-        )
+        return web.Response(body=picture, content_type=kind, headers={**KEPT, "Cache-Control": "max-age=86400"})
 
     async def state(self, _: web.Request) -> web.StreamResponse:
         phones = [
@@ -181,9 +179,7 @@ class Phones:
 
     async def tap(self, request: web.Request) -> web.StreamResponse:
         person, told = await self._asked(request)
-        link = Link(
-            read_words(told, "label", 200), says=read_words(told, "says", 2000), code=read_text(told, "code")
-        )
+        link = Link(read_words(told, "label", 200), says=read_words(told, "says", 2000), code=read_text(told, "code"))
         return await self._once(person, ("tap", link.says), lambda: self.driver.taps(person, link))
 
     async def menu(self, request: web.Request) -> web.StreamResponse:
@@ -250,9 +246,7 @@ class Phones:
         self.events.tell("clock", self._now())
         return answer({"ok": True, "clock": self._now()})
 
-    async def _once(
-        self, person: Person, act: tuple[str, ...], does: Callable[[], Awaitable[Heard]]
-    ) -> web.Response:
+    async def _once(self, person: Person, act: tuple[str, ...], does: Callable[[], Awaitable[Heard]]) -> web.Response:
         """Does it, unless the very same thing is still under way: a double tap is one tap."""
         mine = (person.channel, person.who, *act)
         if mine in self._busy:
@@ -274,9 +268,7 @@ class Phones:
     def _told(self, line: Line) -> dict[str, Any]:
         heard = line.heard
         parts = [
-            {"label": p.label, "says": p.says, "code": p.code, "url": self._path(p.url)}
-            if isinstance(p, Link)
-            else p
+            {"label": p.label, "says": p.says, "code": p.code, "url": self._path(p.url)} if isinstance(p, Link) else p
             for p in heard.parts or ((heard.text,) if heard.text else ())
         ]
         return {

@@ -27,9 +27,7 @@ EVENTS = frozenset(
 )
 """Kinds that `sends` delivers as a WeChat event; any other kind is a message, known or not."""
 
-WEIBO_EVENTS = frozenset(
-    {"follow", "unfollow", "subscribe", "unsubscribe", "scan", "scan_follow", "click", "view"}
-)
+WEIBO_EVENTS = frozenset({"follow", "unfollow", "subscribe", "unsubscribe", "scan", "scan_follow", "click", "view"})
 """Kinds that Weibo pushes as an event's subtype; any other kind is a message, known or not."""
 
 _SHANGHAI = timezone(timedelta(hours=8))
@@ -74,9 +72,7 @@ class Wire:
         self.settings = settings
         self.clock = clock
         self._stamped: dict[tuple[str, ...], int] = {}
-        self._msg_id = count(
-            (clock.timestamp() << 24) + secrets.randbits(23)
-        )  # beyond 2**53, as the platform's are
+        self._msg_id = count((clock.timestamp() << 24) + secrets.randbits(23))  # beyond 2**53, as the platform's are
 
     def wechat(self, person: Person, kind: str, fields: Mapping[str, Any]) -> Push:
         """Writes the XML of a message or event (doc: receiving messages; events, service account)."""
@@ -152,9 +148,7 @@ class Wire:
                 plain = json.dumps(told.fields, ensure_ascii=False, indent=1)
             else:
                 plain = answer if self.settings.wechat.plain else self._open(answer)
-                told = phone.read_wechat_reply(
-                    plain, to=push.person.who, account=self.settings.wechat.account
-                )
+                told = phone.read_wechat_reply(plain, to=push.person.who, account=self.settings.wechat.account)
         except Malformed as fault:
             return replace(heard, decrypted_reply=answer, fault=str(fault))
         return replace(
@@ -173,9 +167,7 @@ class Wire:
         sealed = phone.read_envelope(answer)
         try:
             return str(
-                self._crypto().decrypt_message(
-                    answer, sealed["MsgSignature"], sealed["TimeStamp"], sealed["Nonce"]
-                )
+                self._crypto().decrypt_message(answer, sealed["MsgSignature"], sealed["TimeStamp"], sealed["Nonce"])
             )
         except (WeChatException, ValueError, UnicodeDecodeError) as broken:
             raise Malformed(f"the reply does not decrypt: {broken!r}") from broken

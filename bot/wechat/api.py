@@ -340,9 +340,7 @@ class WeChat:
         try:
             await asked
         except SendFailed as failed:
-            may = {"no_right": False, "tokens": False, "later": None, "unknown": None}.get(
-                failed.reason, True
-            )
+            may = {"no_right": False, "tokens": False, "later": None, "unknown": None}.get(failed.reason, True)
             return Right(name, may, failed.code, "" if may else str(failed))
         return Right(name, True)
 

@@ -45,43 +45,38 @@ def parse(xml: bytes) -> dict[str, Any]:
     A name of the root that comes twice is refused unless it is a list of elements: a second FromUserName must
     neither win nor lose. Attributes mean nothing here. Raises Malformed, and nothing else.
     """
-    # One list per open element: its name, its children (None while it has none).
-    stack: list[list[Any]] = []
-    root: list[Any] = ["", None]
+    # The children of the open element (None while it has none), below them those of its ancestors.
+    children: dict[str, Any] | None = None
+    above: list[dict[str, Any] | None] = []
     text = ""
     tags = 0
 
-    def start(name: str, _attributes: object) -> None:
-        nonlocal text, tags
+    def start(_name: str, _attributes: object) -> None:
+        nonlocal children, text, tags
         tags += 1
-        if tags > _TAGS or len(stack) >= _DEPTH:
+        if tags > _TAGS or len(above) >= _DEPTH:
             raise Malformed("too many elements, or too deep")
-        stack.append([name, None])
+        above.append(children)
+        children = None
         text = ""
 
     def end(name: str) -> None:
-        nonlocal text, root
-        element = stack.pop()
-        children = element[1]
+        nonlocal children, text
         value = text if children is None else children
         text = ""
-        if not stack:
-            root = element
-            return
-        parent = stack[-1]
-        siblings = parent[1]
-        if siblings is None:
-            parent[1] = {name: value}
-        elif name not in siblings:
-            siblings[name] = value
+        children = above.pop()
+        if children is None:
+            children = {name: value}
+        elif name not in children:
+            children[name] = value
         else:
-            first = siblings[name]
-            if len(stack) == 1 and not (children is not None and isinstance(first, dict | list)):
+            first = children[name]
+            if len(above) == 1 and not (isinstance(first, dict | list) and isinstance(value, dict)):
                 raise Malformed("an element comes twice")
             if isinstance(first, list):
                 first.append(value)
             else:
-                siblings[name] = [first, value]
+                children[name] = [first, value]
 
     def words(data: str) -> None:
         nonlocal text
@@ -100,10 +95,10 @@ def parse(xml: bytes) -> dict[str, Any]:
         parser.Parse(xml, True)
     except ExpatError as broken:
         raise Malformed(str(broken)) from None
-    if root[0] != "xml" or root[1] is None:
+    root = children.get("xml") if children else None
+    if not isinstance(root, dict):
         raise Malformed("the root is not <xml>, or empty")
-    children: dict[str, Any] = root[1]
-    return children
+    return root
 
 
 def sign(*parts: str) -> str:
@@ -121,17 +116,23 @@ class Codec:
 
     `keys` are EncodingAESKeys (43 characters each), the one in use first; a previous one may follow, because
     pushes may still come with it for a while after a change. Replies always take the first.
+
+    The AES contexts are made once and never finished: making one costs several times what it then does. Each
+    message so begins with the last block of the one before in place of the IV, and that touches its first block
+    only, which is the 16 random bytes: random xor anything is random, and nobody reads them.
     """
 
     def __init__(self, token: str, app_id: str, keys: Sequence[str]) -> None:
         self._token = token
         self._app_id = app_id.encode()
-        self._ciphers = [_cipher(key) for key in keys if key]
+        ciphers = [_cipher(key) for key in keys if key]
+        self._opening = [cipher.decryptor() for cipher in ciphers]
+        self._sealing = ciphers[0].encryptor() if ciphers else None
 
     @property
     def can_seal(self) -> bool:
         """Is there a key at all? (Test accounts have none.)"""
-        return bool(self._ciphers)
+        return self._sealing is not None
 
     def signed(self, signature: str, *parts: str) -> bool:
         """Is `signature` the one over our token and `parts`?"""
@@ -139,13 +140,11 @@ class Codec:
 
     def encrypt(self, xml: bytes) -> str:
         """base64 of AES-256-CBC over 16 random bytes, the length, `xml`, the AppID, padded to 32 bytes."""
-        return self._encrypt(xml, os.urandom(16))
-
-    def _encrypt(self, xml: bytes, salt: bytes) -> str:
-        plain = b"".join((salt, len(xml).to_bytes(4, "big"), xml, self._app_id))
+        if self._sealing is None:
+            raise RuntimeError("there is no EncodingAESKey to seal with")
+        plain = b"".join((os.urandom(16), len(xml).to_bytes(4, "big"), xml, self._app_id))
         fill = 32 - len(plain) % 32
-        sealing = self._ciphers[0].encryptor()
-        sealed = sealing.update(plain + bytes((fill,)) * fill)
+        sealed = self._sealing.update(plain + bytes((fill,)) * fill)
         return binascii.b2a_base64(sealed, newline=False).decode("ascii")
 
     def decrypt(self, sealed: str) -> bytes:
@@ -156,8 +155,8 @@ class Codec:
             raise Refused("envelope") from None
         if not raw or len(raw) % 16:
             raise Refused("envelope")
-        for cipher in self._ciphers:
-            plain = cipher.decryptor().update(raw)
+        for opening in self._opening:
+            plain = opening.update(raw)
             fill = plain[-1]
             if not 1 <= fill <= 32 or fill > len(plain) - 20 or plain[-fill:] != bytes((fill,)) * fill:
                 continue
@@ -169,9 +168,8 @@ class Codec:
 
     def seal(self, reply: bytes, at: int) -> bytes:
         """The envelope of a reply, at `at` seconds."""
-        salt = os.urandom(20)
-        sealed = self._encrypt(reply, salt[:16])
-        nonce = str(int.from_bytes(salt[16:], "big"))
+        sealed = self.encrypt(reply)
+        nonce = str(int.from_bytes(os.urandom(4), "big"))
         signature = sign(self._token, str(at), nonce, sealed)
         return (
             f"<xml><Encrypt><![CDATA[{sealed}]]></Encrypt>"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from bot.door import DEADLINE, Desk, Door, Refused, Unreadable, Watch, fresh, uncounted
 from bot.face import Answer
@@ -19,7 +19,7 @@ class WeChatDoor(Door):
 
     platform = "wechat"
     nothing = b"success"  # nothing to say, do not ask again (doc: passive reply); never encrypted
-    written = {"Content-Type": "text/xml; charset=utf-8"}  # noqa: RUF012
+    written = {hdrs.CONTENT_TYPE: "text/xml; charset=utf-8"}  # noqa: RUF012
 
     def __init__(
         self,

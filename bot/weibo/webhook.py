@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from bot.door import DEADLINE, Desk, Door, Refused, Watch, fresh, uncounted
 from bot.face import Answer
@@ -20,7 +20,7 @@ class WeiboDoor(Door):
 
     platform = "weibo"
     nothing = b""  # an empty body: nothing to say, do not ask again
-    written = {"Content-Type": "application/json; charset=utf-8"}  # noqa: RUF012
+    written = {hdrs.CONTENT_TYPE: "application/json; charset=utf-8"}  # noqa: RUF012
 
     def __init__(
         self, weibo: Weibo, desk: Desk, clock: Watch, *, deadline: float, count: Callable[[str], None]

@@ -1,0 +1,141 @@
+"""The till: carries the shop's errands to WeChat Pay, and brings back what became of them as facts."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from bot.clock import Clock
+from bot.courier import Unknown
+from bot.pay.notify import Notice
+from bot.pay.seal import Forged
+from bot.pay.told import Bill, PayRefused, PayUnknown, RefundState, Trade
+from bot.pay.wxpay import WxPay
+from bot.settings import Settings
+from handlers.asking import Intent
+from handlers.errands import AskRefund, AskTrade, CloseTrade, PayBack, Prepay
+from handlers.intents import PrepayMade, PrepayRefused, RefundSeen, TradeSeen
+from handlers.replies import Errand
+
+CALLBACK, QUERY, CLOSE = "callback", "query", "close"
+
+
+class Till:
+    """Performs errands of the money path; what it cannot know raises Unknown, and the courier asks again."""
+
+    def __init__(self, pay: WxPay, clock: Clock, settings: Settings) -> None:
+        self.pay, self.clock = pay, clock
+        base = settings.shop.public_url.rstrip("/")
+        self.paid_url = f"{base}/pay/wechat/notify"
+        self.refund_url = f"{base}/pay/wechat/refund-notify"
+
+    async def perform(self, errand: Errand) -> Intent:
+        """The fact that an errand ends in; raises Unknown when nobody knows how it ended."""
+        try:
+            if isinstance(errand, Prepay):
+                return await self._prepay(errand)
+            if isinstance(errand, AskTrade):
+                return await self._ask(errand.out_trade_no, QUERY)
+            if isinstance(errand, CloseTrade):
+                return await self._close(errand.out_trade_no)
+            if isinstance(errand, PayBack):
+                return await self._pay_back(errand)
+            if isinstance(errand, AskRefund):
+                return await self._ask_refund(errand.out_refund_no)
+        except PayUnknown as nobody_knows:
+            raise Unknown(str(nobody_knows)) from None
+        raise TypeError(f"the till does not carry {type(errand).__name__}")
+
+    async def noticed(self, notice: Notice) -> Intent:
+        """A verified callback as a fact; raises Forged when it speaks of another merchant or account."""
+        about = notice.about
+        if isinstance(about, Trade):
+            return self._seen(about, CALLBACK)
+        if about.mchid and about.mchid != self.pay.merchant.mchid:
+            raise Forged("mchid")
+        return _refund(about)
+
+    async def _prepay(self, errand: Prepay) -> Intent:
+        number = errand.out_trade_no
+        expires = datetime.fromtimestamp(errand.expires, UTC)
+        if expires <= self.clock.now():  # an errand that waited too long: nobody may pay by it any more
+            return PrepayRefused(number, "closed")
+        bill = Bill(number, errand.description, errand.amount_fen, self.paid_url, expires)
+        try:
+            if errand.way == "jsapi":
+                return PrepayMade(number, await self.pay.jsapi(bill, errand.openid))
+            return PrepayMade(number, await self.pay.native(bill))
+        except PayRefused as no:
+            if no.means == "later":
+                raise Unknown(str(no)) from None
+            return PrepayRefused(number, no.means)
+
+    async def _ask(self, number: str, source: str) -> Intent:
+        try:
+            return self._seen(await self.pay.query(number), source)
+        except PayRefused as no:
+            if no.means == "missing":  # never heard of: nobody can have paid it
+                return TradeSeen(number, "NOTPAY", source=source)
+            raise Unknown(str(no)) from None
+
+    async def _close(self, number: str) -> Intent:
+        """Asks first, closes, and says what it is then: who was typing the password may have paid meanwhile."""
+        seen = await self._ask(number, CLOSE)
+        if isinstance(seen, TradeSeen) and seen.state not in ("NOTPAY", "USERPAYING", "PAYERROR"):
+            return seen
+        try:
+            await self.pay.close(number)
+        except PayRefused as no:
+            if no.means == "paid":
+                return await self._ask(number, CLOSE)
+            if no.means == "missing":
+                return TradeSeen(number, "CLOSED", source=CLOSE)
+            raise Unknown(str(no)) from None
+        after = await self._ask(number, CLOSE)
+        if isinstance(after, TradeSeen) and after.state == "NOTPAY":
+            return TradeSeen(number, "CLOSED", source=CLOSE)  # it said yes, and knows of no payment
+        return after
+
+    async def _pay_back(self, errand: PayBack) -> Intent:
+        try:
+            done = await self.pay.refund(
+                out_refund_no=errand.out_refund_no,
+                out_trade_no=errand.out_trade_no,
+                refund_fen=errand.amount_fen,
+                total_fen=errand.total_fen,
+                reason=errand.reason,
+                notify_url=self.refund_url,
+            )
+        except PayRefused as no:
+            return RefundSeen(errand.out_refund_no, "REFUSED", no.means if no.means != "other" else no.code)
+        return _refund(done)
+
+    async def _ask_refund(self, number: str) -> Intent:
+        try:
+            return _refund(await self.pay.query_refund(number))
+        except PayRefused as no:
+            if no.means == "missing":  # it was never taken: asked for again under the same number
+                return RefundSeen(number, "UNKNOWN")
+            raise Unknown(str(no)) from None
+
+    def _seen(self, trade: Trade, source: str) -> TradeSeen:
+        merchant = self.pay.merchant
+        if trade.mchid != merchant.mchid:
+            raise Forged("mchid")
+        if trade.appid != merchant.appid:
+            raise Forged("appid")
+        return TradeSeen(
+            trade.out_trade_no,
+            trade.state,
+            trade.transaction_id,
+            trade.total_fen,
+            trade.currency,
+            trade.payer_openid,
+            trade.appid,
+            trade.mchid,
+            int(trade.success_time.timestamp()) if trade.success_time else 0,
+            source,
+        )
+
+
+def _refund(state: RefundState) -> RefundSeen:
+    return RefundSeen(state.out_refund_no, state.state, "", state.refund_fen)

@@ -1,0 +1,154 @@
+"""Who works here: one-time codes, roles, the log, and the word that carries out what waits."""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from dataclasses import replace
+from datetime import datetime
+from weakref import WeakKeyDictionary
+
+from handlers.asking import Intent, remembered
+from handlers.intents import (
+    BindStaff,
+    Confirm,
+    Dismiss,
+    DismissNow,
+    GrantRole,
+    Help,
+    ListStaff,
+    ShowTrail,
+    Today,
+    Undo,
+)
+from handlers.replies import Choice, Reply, confirm, listing, reply
+from handlers.routing import shop
+from models.audit import AuditGlance, record
+from models.base import Work
+from models.follower import Follower
+from models.roster import NotStaff, Roster, RosterGlance
+from models.seal import Keys
+from models.staff import Role, StaffRoom, code_hash
+from models.talk import Talking
+
+TRIES = 5  # wrong four digits until the waiting command is given up
+ROLES = {
+    "客服": Role.SUPPORT,
+    "店员": Role.CLERK,
+    "店长": Role.MANAGER,
+    "support": Role.SUPPORT,
+    "clerk": Role.CLERK,
+    "manager": Role.MANAGER,
+}
+LINES = 8
+
+# A step that lost a guard runs again with the same work: it finds here what it had already taken out of the talk.
+_in_hand: WeakKeyDictionary[Work, dict[str, object]] = WeakKeyDictionary()
+
+
+def new_code() -> str:
+    """A one-time code: six digits, the first of them not 0, so that nobody loses it in a spreadsheet."""
+    return str(secrets.randbelow(900_000) + 100_000)
+
+
+@shop.on("绑定 {code}", "bind {code}")
+async def bind(
+    what: BindStaff, me: Follower, room: StaffRoom, keys: Keys, work: Work, now: datetime
+) -> Reply:
+    """A one-time code makes its sayer one of the staff. A wrong one is an answer, so that the try counts."""
+    role = await room.redeem(code_hash(what.code, keys.derive("staff")), me.id, now)
+    if role is None:
+        return replace(reply("staff/code_wrong"), refused=True, keeps=True)
+    await record(work, me.id, "bind", {"role": int(role)})
+    steps = (Choice("今日", Today()),) if role >= Role.MANAGER else ()
+    return reply("staff/bound", *steps, Choice("能做什么", Help()), role=role.word)
+
+
+@shop.on("确认", "确认 {code}", "confirm", "confirm {code}")
+async def carry_out(what: Confirm, talk: Talking, work: Work, now: datetime) -> Reply | Intent:
+    """Hand over the one command that waits; four digits where they are wanted, and always typed."""
+    waiting = _in_hand.get(work) or talk.waiting(now)
+    intent = remembered(waiting["intent"]) if waiting else None  # type: ignore[arg-type]
+    if waiting is None or intent is None:
+        return replace(reply("staff/nothing_waits"), refused=True, keeps=True)
+    code = str(waiting["code"])
+    if code and not what.code:
+        return replace(reply("staff/digits_wanted"), refused=True, keeps=True)
+    # Digits for a command that wants none belong to one that this command has replaced.
+    if not hmac.compare_digest(code.encode(), what.code.encode()):
+        left = TRIES - 1 - int(str(waiting.get("tries", 0)))
+        waiting["tries"] = TRIES - left
+        if left <= 0:
+            talk.pending = None
+        return replace(reply("staff/digits_wrong", left=left, wanted=bool(code)), refused=True, keeps=True)
+    _in_hand[work] = waiting
+    talk.pending = None
+    return intent
+
+
+@shop.on("撤销", "undo")
+async def undo(what: Undo, talk: Talking, now: datetime) -> Reply:
+    """What only waits is dropped; what is done cannot be undone from here yet, and that is said."""
+    waited = talk.waiting(now) is not None
+    talk.pending = None
+    return reply("staff/dropped" if waited else "staff/no_undo")
+
+
+@shop.on("员工", "店员列表", "staff")
+async def members(what: ListStaff, roster: RosterGlance) -> Reply:
+    """Everybody who works here, numbered for 撤权."""
+    found = await roster.members()
+    lines = [
+        Choice(f"{m.role.word} {m.name}（尾号 {m.tail}）", Dismiss(n, m.follower_id))
+        for n, m in enumerate(found[:LINES], 1)
+    ]
+    return listing("staff/members", lines, count=len(found))
+
+
+@shop.on("授权 {word}", "grant {word}")
+async def grant(what: GrantRole, room: StaffRoom, keys: Keys, now: datetime) -> Reply:
+    """A one-time code for a role below the owner's, shown this once."""
+    role = ROLES.get(what.word.strip().lower())
+    if role is None:
+        return replace(reply("staff/which_role"), refused=True)
+    code = new_code()
+    await room.offer(code_hash(code, keys.derive("staff")), role, now)
+    return reply("staff/granted", code=code, role=role.word)
+
+
+@shop.on("撤权 {n}", "dismiss {n}")
+async def dismiss(what: Dismiss, roster: RosterGlance, talk: Talking, now: datetime) -> Reply | Intent:
+    """Read back who would stop working here; the number is that of the list on screen."""
+    who = what.who
+    if not who:
+        line = talk.line(what.n, now)
+        shown = remembered(line) if line is not None else None
+        if not isinstance(shown, Dismiss):
+            return ListStaff()
+        who = shown.who
+    member = await roster.member(who)
+    if member is None:
+        raise NotStaff
+    return confirm("staff/dismiss", DismissNow(who), role=member.role.word, name=member.name, tail=member.tail)
+
+
+@shop.on()
+async def dismiss_now(what: DismissNow, roster: Roster) -> Reply:
+    """The role is gone with the next word that is said."""
+    role = await roster.dismiss(what.who)
+    return reply("staff/dismissed", Choice("员工", ListStaff()), role=role.word)
+
+
+@shop.on("日志", "操作日志", "audit")
+async def trail(what: ShowTrail, audit: AuditGlance, roster: RosterGlance) -> Reply:
+    """What was done to the shop lately, newest first."""
+    names = {m.follower_id: m.name for m in await roster.members()}
+    rows = [
+        {"at": at, "who": names.get(who or 0, "小店" if who is None else "已离开"), "act": act, "facts": _said(facts)}
+        for at, who, act, facts in await audit.latest(LINES)
+    ]
+    return reply("staff/trail", rows=rows)
+
+
+def _said(facts: dict[str, object]) -> str:
+    return " ".join(f"{key}={value}" for key, value in facts.items())[:60]

@@ -1,0 +1,188 @@
+"""The cart: put in, look, change, take out, and hand over to the till."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from handlers.asking import Intent, remembered
+from handlers.intents import (
+    AddToCart,
+    Browse,
+    BuyLines,
+    ChangeCart,
+    Checkout,
+    ClearCart,
+    DropFromCart,
+    EditLine,
+    ShowCart,
+)
+from handlers.replies import Choice, Reply, ask, listing, reply
+from handlers.routing import shop
+from models.cart import Basket, Cart, CartGlance, InCart
+from models.catalog import Catalog, Goods
+from models.figures import Figures
+from models.follower import Follower, Me
+from models.order import OrderPlaced
+from models.prices import yuan
+from models.product import NotForSale, ProductGlance, SoldOut
+from models.talk import Talking
+from models.words import plain, quantity
+
+PAGE = 6
+NAME = 12  # characters of a name in a list
+TROUBLE = {"off": "已下架", "out": "卖完了"}
+
+
+@shop.on(
+    "加 {product} x{quantity}",
+    "加 {product}",
+    "加 {product} {spec}",
+    "加购 {product}",
+    "加购物车",
+    "加入购物车",
+    "add {product} x{quantity}",
+    "add {product}",
+)
+async def add(
+    what: AddToCart, me: Follower, cart: Cart, catalog: Catalog, stock: ProductGlance, figures: Figures
+) -> Reply:
+    """Put pieces of a spec into the cart; asks which spec when there are several."""
+    goods = catalog.get(what.product)
+    if goods is None:
+        raise NotForSale(product=what.product)
+    many, said = what.quantity, what.spec
+    if not many and (pieces := quantity(said)) is not None:
+        many, said = pieces, ""
+    many = many or 1
+    place = 1 if len(goods.specs) == 1 else _spec(goods, said)
+    if not place:
+        options = [(f"{s.label} ¥{yuan(s.price_fen)}", str(n)) for n, s in enumerate(goods.specs, 1)]
+        which = AddToCart(goods.code, many)
+        return ask("cart/which_spec", which, "spec", options=options, name=goods.name, axis=goods.axis)
+    spec = goods.specs[place - 1]
+    left = (await stock.left(goods.code)).get(spec.id, 0)
+    if left < many:
+        raise SoldOut(product=goods.code, name=goods.name, spec=spec.label, left=max(0, left), asked=many)
+    there = await cart.lay_in(me.id, spec.id, many, figures.order.max_quantity)
+    steps = (Choice("购物车", ShowCart()), Choice("结算", Checkout()), Choice("再逛逛", Browse()))
+    facts = {"name": goods.name, "spec": spec.label, "unit": goods.unit, "price_fen": spec.price_fen}
+    return reply("cart/added", *steps, many=many, there=there, **facts).now_seen("product", goods.code)
+
+
+@shop.on("购物车", "我的购物车", "看购物车", "cart")
+async def show(what: ShowCart, me: Me, cart: CartGlance, figures: Figures) -> Reply:
+    """What is in the cart, numbered, and what is missing to free freight."""
+    return _shown(await cart.basket(me.id), figures, page=what.page)
+
+
+@shop.on()
+async def edit(what: EditLine, me: Follower, cart: Cart, figures: Figures) -> Reply:
+    """One line as it was shown; if it means something else by now, the cart is shown again and nothing is done."""
+    basket = await cart.basket(me.id)
+    line = basket.line(what.product, what.spec)
+    if line is None or (line.quantity, line.price_fen) != (what.was, what.price):
+        return _shown(basket, figures, note="moved")
+    if not what.quantity:
+        asked = ask("cart/how_many", what, "quantity", name=line.name, spec=line.label, many=line.quantity)
+        return asked.now_seen("product", line.product)
+    if line.left < what.quantity:
+        facts = {"product": line.product, "name": line.name, "spec": line.label}
+        raise SoldOut(**facts, left=max(0, line.left), asked=what.quantity)
+    await cart.change(me.id, line.sku_id, what.quantity, figures.order.max_quantity)
+    return _shown(await cart.basket(me.id), figures, note="changed")
+
+
+@shop.on("改 {line} x{quantity}", "change {line} x{quantity}")
+async def change(
+    what: ChangeCart, me: Follower, cart: Cart, figures: Figures, talk: Talking, now: datetime
+) -> Reply | Intent:
+    """So many pieces of the line that had this number when the cart was last shown."""
+    line = _on_screen(talk, what.line, now)
+    if line is None:
+        return _shown(await cart.basket(me.id), figures, note="which")
+    if not what.quantity:
+        return DropFromCart(what.line)
+    return line.filled(quantity=what.quantity)
+
+
+@shop.on("删 {line}", "删除 {line}", "删掉 {line}", "remove {line}")
+async def drop(
+    what: DropFromCart, me: Follower, cart: Cart, figures: Figures, talk: Talking, now: datetime
+) -> Reply:
+    """Take out the line that had this number when the cart was last shown."""
+    shown = _on_screen(talk, what.line, now)
+    basket = await cart.basket(me.id)
+    line = basket.line(shown.product, shown.spec) if shown is not None else None
+    if line is None:
+        return _shown(basket, figures, note="which" if shown is None else "moved")
+    await cart.take_out(me.id, [line.sku_id])
+    return _shown(await cart.basket(me.id), figures, note="dropped")
+
+
+@shop.on("清空", "清空购物车", "clear")
+async def clear(what: ClearCart, me: Follower, cart: Cart) -> Reply:
+    """Take everything out."""
+    await cart.clear(me.id)
+    return reply("cart/cleared", Choice("商品", Browse()))
+
+
+@shop.on("结算", "去结算", "checkout")
+async def checkout(what: Checkout, me: Follower, cart: Cart, figures: Figures) -> Reply | Intent:
+    """Order what is in the cart; while a line cannot be bought as it stands, nothing is ordered."""
+    basket = await cart.basket(me.id)
+    if not basket.lines or basket.troubled:
+        return _shown(basket, figures, note="trouble")
+    return BuyLines(tuple((line.sku_id, line.quantity) for line in basket.lines), from_cart=True)
+
+
+@shop.when(OrderPlaced)
+async def bought(news: OrderPlaced, cart: Cart) -> None:
+    """What was ordered from the cart is no longer in it."""
+    if news.from_cart:
+        await cart.take_out(news.follower_id, list(news.sku_ids))
+
+
+def _spec(goods: Goods, said: str) -> int:
+    """The place (from 1) of the spec that was said by its number or its label; 0 when none is meant."""
+    if said.isascii() and said.isdigit() and len(said) <= 2:
+        return int(said) if 1 <= int(said) <= len(goods.specs) else 0
+    words = plain(said)
+    labels = [plain(s.label) for s in goods.specs]
+    if words in labels:
+        return labels.index(words) + 1
+    near = [n for n, label in enumerate(labels, 1) if words and (words in label or (label and label in words))]
+    return near[0] if len(near) == 1 else 0
+
+
+def _on_screen(talk: Talking, n: int, now: datetime) -> EditLine | None:
+    line = talk.line(n, now)
+    found = remembered(line) if line is not None else None
+    return found if isinstance(found, EditLine) else None
+
+
+def _shown(basket: Basket, figures: Figures, *, page: int = 0, note: str = "") -> Reply:
+    if not basket.lines:
+        return reply("cart/empty", Choice("商品", Browse()))
+    page = page if page * PAGE < len(basket.lines) else 0
+    lines = basket.lines[page * PAGE : page * PAGE + PAGE]
+    following = ShowCart(page + 1) if (page + 1) * PAGE < len(basket.lines) else None
+    steps = () if basket.troubled else (Choice("结算", Checkout()),)
+    return listing(
+        "cart/show",
+        [Choice(_line(line), EditLine(line.product, line.spec, line.quantity, line.price_fen)) for line in lines],
+        *steps,
+        Choice("再逛逛", Browse()),
+        more=following,
+        note=note if note != "trouble" or basket.troubled else "",
+        troubled=basket.troubled,
+        pieces=basket.pieces,
+        sum_fen=basket.sum_fen,
+        freight_fen=basket.freight_fen(figures.order),
+        missing_fen=basket.to_free_freight_fen(figures.order),
+    )
+
+
+def _line(line: InCart) -> str:
+    trouble = TROUBLE.get(line.trouble) or (f"只剩 {line.left}" if line.trouble else "")
+    spec = f" {line.label}" if line.label else ""
+    return f"{line.name[:NAME]}{spec} ×{line.quantity} {f'（{trouble}）' if trouble else f'¥{yuan(line.sum_fen)}'}"

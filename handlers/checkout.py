@@ -1,0 +1,242 @@
+"""Buying: the only place where orders are made; what is missing is asked for, one thing at a time."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+from handlers.asking import Intent, remembered
+from handlers.intents import Browse, Buy, BuyLines, CancelOrder, PayOrder, ShowProduct
+from handlers.replies import Choice, Reply, ask, reply
+from handlers.routing import Hearing, shop
+from models import pricing
+from models.address import PIECES, Addresses, AddressUnclear
+from models.base import Work
+from models.catalog import Catalog
+from models.checkout import Item, place
+from models.figures import Figures
+from models.follower import Follower
+from models.order import Order
+from models.pricing import Quote
+from models.product import NotForSale, Products, Sku, SoldOut
+from models.words import number, plain, quantity
+
+NEAR = 3
+_MANY = r"(?P<n>[0-9]{1,4}|[一二两三四五六七八九十百]{1,4})\s?[盒罐袋包饼件份个提条瓶箱桶块支只套组颗枚筒板]?"
+_SO_MANY_OF = re.compile(
+    rf"(?:我?(?:要|买|来|拿|订|下单))\s?{_MANY}\s?"
+    r"(?:第\s?(?P<line>[0-9]{1,2}|[一二三四五六七八九十]{1,3})\s?(?:个|款|号|种|样)?|(?P<code>a[0-9]{1,5}))"
+)
+
+
+@shop.on(
+    "买 {product} x{quantity}",
+    "买 {product} {quantity}",
+    "买 {product} {quantity}份",
+    "买 {product} {spec}",
+    "买 {product}",
+    "买",
+    "下单 {product}",
+    "下单",
+    "buy {product} x{quantity}",
+    "buy {product} {quantity}",
+    "buy {product}",
+    "buy",
+)
+async def buy(
+    wish: Buy, me: Follower, products: Products, figures: Figures, catalog: Catalog
+) -> Reply | Intent:
+    """One product: which spec, how many; then it is an order of one line."""
+    if not wish.product:
+        return reply("checkout/which_product", Choice("看看商品", Browse()))
+    product = await products.get(wish.product)
+    product.on_shelf()
+    skus = await products.skus(product.id)
+    if not skus:
+        raise NotForSale(product=wish.product)
+    if wish.play == "group:new":
+        goods = catalog.get(product.code)
+        on_offer = {deal.sku_id for deal in goods.deals} if goods else set()
+        skus = [sku for sku in skus if sku.id in on_offer] or skus
+    sku = _chosen(wish.spec, skus)
+    if sku is None:
+        options = [(_label(s, figures), str(i)) for i, s in enumerate(skus, 1)]
+        asking = wish.filled(spec="")
+        facts = {"product": product.name, "axis": product.axis}
+        asked = ask("checkout/which_spec", asking, "spec", options=options, **facts)
+        return asked.now_seen("product", product.code)
+    many = wish.quantity or 1
+    if many > figures.order.max_quantity:
+        return ask(
+            "checkout/how_many",
+            wish.filled(quantity=0, spec=str(skus.index(sku) + 1)),
+            "quantity",
+            product=product.name,
+            asked=many,
+            most=figures.order.max_quantity,
+        )
+    return BuyLines(((sku.id, many),), wish.play)
+
+
+def _label(sku: Sku, figures: Figures) -> str:
+    whole, cents = divmod(sku.price_fen, 100)
+    price = f"{whole}.{cents:02d}".rstrip("0") if cents else str(whole)
+    return f"{sku.label or '一种'} ¥{price}" + ("" if sku.left > 0 else " 售罄")
+
+
+def _chosen(said: str, skus: Sequence[Sku]) -> Sku | None:
+    """The spec that was meant: by its label, by its place in the list, or because there is only one."""
+    if len(skus) == 1:
+        return skus[0]
+    want = plain(said).replace(" ", "")
+    if not want:
+        return None
+    labels = [plain(sku.label).replace(" ", "") for sku in skus]
+    fits = [sku for sku, label in zip(skus, labels, strict=True) if label == want]
+    fits = fits or [sku for sku, label in zip(skus, labels, strict=True) if len(want) > 1 and want in label]
+    if len(fits) == 1:
+        return fits[0]
+    if want.isascii() and want.isdigit() and 1 <= int(want[:4]) <= len(skus):
+        return skus[int(want[:4]) - 1]
+    return None
+
+
+@shop.on()
+async def buy_lines(
+    wish: BuyLines,
+    me: Follower,
+    work: Work,
+    products: Products,
+    addresses: Addresses,
+    figures: Figures,
+    catalog: Catalog,
+) -> Reply:
+    """So many of each spec: asks where they go if nobody has said, holds them, and says the sum."""
+    merged: dict[int, int] = {}
+    for sku_id, many in wish.lines:
+        merged[sku_id] = merged.get(sku_id, 0) + many
+    items = []
+    for sku_id, many in merged.items():
+        product, sku = await products.sku(sku_id)
+        items.append(Item(product, sku, many))
+    if not items:
+        return reply("checkout/which_product", Choice("看看商品", Browse()))
+    first = items[0]
+    short = next((i for i in items if i.sku.left < i.quantity), None)
+    if short is not None:  # said before the address is asked for
+        return _sold_out(short, catalog, wish.play)
+    to = await addresses.of(me.id)
+    ships = any(item.product.ships for item in items)
+    if ships and wish.address:
+        said = PIECES.join(p for p in (wish.said, wish.address) if p)
+        try:
+            to = await addresses.remember(me.id, said, work.now)
+        except AddressUnclear as no:  # what was understood is kept, the rest is asked for
+            return ask("address/address_unclear", wish.filled(said=said, address=""), "address", **no.facts)
+    if ships and to is None:
+        return ask("checkout/where_to", wish, "address", product=first.product.name, count=len(items))
+    terms = await pricing.terms(work, wish.play, first.sku, me.id, first.quantity, figures)
+    try:
+        order, quote = await place(
+            work,
+            me.id,
+            items,
+            to=to.label if ships and to else None,
+            terms=terms,
+            play=wish.play,
+            figures=figures,
+            from_cart=wish.from_cart,
+        )
+    except SoldOut as no:
+        gone = next(i for i in items if i.product.code == no.facts["product"])
+        return _sold_out(gone, catalog, wish.play)
+    return _placed(order, quote, items, to.masked() if to and ships else "", figures)
+
+
+def _placed(order: Order, quote: Quote, items: Sequence[Item], where: str, figures: Figures) -> Reply:
+    """The sum, line by line, and how to pay it."""
+    lines = [
+        {
+            "name": item.product.name,
+            "spec": item.sku.label,
+            "quantity": line.quantity,
+            "fen": line.gross_fen,
+        }
+        for item, line in ((i, next(x for x in quote.lines if x.id == i.sku.id)) for i in items)
+    ]
+    said = reply(
+        "checkout/placed",
+        Choice("去付款", PayOrder(order.no)),
+        Choice("取消订单", CancelOrder(order.no)),
+        no=order.no,
+        paid=order.state == "paid",
+        lines=lines,
+        discounts=quote.discounts,
+        freight_fen=quote.freight_fen,
+        ships=order.ships,
+        to_free_fen=quote.to_free_fen,
+        total_fen=quote.total_fen,
+        where=where,
+        pay_url=f"{figures.public_url}/pay/{order.pay_code}",
+        pay_until=order.pay_until,
+    )
+    return said.now_seen("order", order.no)
+
+
+def _sold_out(item: Item, catalog: Catalog, play: str) -> Reply:
+    """Names what is left, and the nearest that can be had: other specs first, then other goods of its kind."""
+    product, sku, left = item.product, item.sku, max(0, item.sku.left)
+    steps: list[Choice] = []
+    goods = catalog.get(product.code)
+    specs = goods.specs if goods else ()
+    if left and not play:
+        place_of = next((i for i, s in enumerate(specs, 1) if s.id == sku.id), 1)
+        steps.append(Choice(f"就要 {left} {product.unit}", Buy(product.code, left, str(place_of))))
+    for i, spec in enumerate(specs, 1):
+        if spec.id != sku.id and spec.word != "售罄":
+            steps.append(Choice(f"{spec.label} {spec.word}", Buy(product.code, min(item.quantity, 99), str(i))))
+    if goods is not None:
+        for code in catalog.order:
+            other = catalog.goods[code]
+            if other.code != goods.code and other.category == goods.category and other.word != "售罄":
+                steps.append(Choice(f"看看 {other.name}", ShowProduct(other.code)))
+    if not steps:
+        steps.append(Choice("看看别的", Browse()))
+    said = reply(
+        "checkout/sold_out",
+        *steps[:NEAR],
+        product=product.name,
+        spec=sku.label,
+        unit=product.unit,
+        left=left,
+        asked=item.quantity,
+    )
+    return replace(said.now_seen("product", product.code), refused=True)
+
+
+@shop.cue(40)
+def how_many(hearing: Hearing) -> Intent | None:
+    """3盒, while an order is being asked about, is how many of it."""
+    asked = hearing.talk.asked(hearing.now)
+    many = quantity(hearing.said) if asked else None
+    intent = remembered(asked["intent"]) if asked and many else None
+    if isinstance(intent, Buy) and many:
+        return intent.filled(quantity=many)
+    if isinstance(intent, BuyLines) and many and len(intent.lines) == 1:
+        return intent.filled(lines=((intent.lines[0][0], many),))
+    return None
+
+
+@shop.cue(50)
+def so_many_of(hearing: Hearing) -> Intent | None:
+    """来3份第2个, 要两盒A12: so many of a line of the list, or of a code."""
+    found = _SO_MANY_OF.fullmatch(hearing.said)
+    many = number(found["n"]) if found else None
+    if not found or not many:
+        return None
+    if found["code"]:
+        return Buy(found["code"].upper(), many)
+    line = hearing.talk.line(number(found["line"]) or 0, hearing.now)
+    product = str(line.get("product") or "") if line else ""
+    return Buy(product, many) if product else None

@@ -1,0 +1,324 @@
+"""Group-buys: what runs, one group, opening, joining, leaving, and what follows when one fills or fails."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from handlers.asking import Intent
+from handlers.intents import (
+    Browse,
+    Buy,
+    Groups,
+    InviteCard,
+    JoinGroup,
+    JudgeGroup,
+    LeaveGroup,
+    MyGroups,
+    OpenGroup,
+    PayOrder,
+    Search,
+    ShowGroup,
+    ShowProduct,
+)
+from handlers.replies import Choice, Post, Question, Reply, listing, reply
+from handlers.replies import ask as ask_for
+from handlers.routing import shop
+from models.base import Refusal
+from models.catalog import Catalog
+from models.figures import Figures
+from models.follower import Follower, Me
+from models.groupbuy import (
+    NEW,
+    PLAY,
+    AlreadyIn,
+    Group,
+    GroupBuys,
+    GroupFailed,
+    GroupFilled,
+    GroupLeft,
+    NoSuchGroup,
+)
+from models.groupglance import GroupGlance, GroupLine
+from models.offer import NoOffer, Offers
+from models.order import Order, OrderPaid, Orders
+from models.prices import yuan
+from models.product import Products
+from models.refund import Refunds
+from models.talk import Talking
+
+OPEN_LINES = 4
+LINES = 8
+
+
+def name_of(line: GroupLine) -> str:
+    """龙井 250g"""
+    return f"{line.name} {line.spec}".strip()
+
+
+@shop.on("团", "拼团", "团购", "有什么团", "有团吗?", "groups")
+async def groups(ask: Groups, glance: GroupGlance, catalog: Catalog, figures: Figures, now: datetime) -> Reply:
+    """Groups one can join now, then what one can open."""
+    forming = await glance.open(now, OPEN_LINES, least_minutes=figures.group.last_minutes)
+    lines = [
+        Choice(f"{g.code} {name_of(g)} ¥{yuan(g.price_fen)} 差{g.needs}人", ShowGroup(g.code)) for g in forming
+    ]
+    for code in catalog.order:
+        goods = catalog.goods[code]
+        if goods.deals and goods.word != "售罄" and len(lines) < LINES:
+            deal = min(goods.deals, key=lambda d: d.price_fen)
+            text = f"{goods.name} {deal.size}人团 ¥{yuan(deal.price_fen)}"
+            lines.append(Choice(text, ShowProduct(code)))
+    if not lines:
+        return reply("groupbuy/none", Choice("看看全部商品", Browse()))
+    return listing("groupbuy/groups", lines, forming=len(forming), offers=len(lines) - len(forming))
+
+
+@shop.on("看 {group}", "{group}", "团 {group}", "show {group}", "这个团", "这团", "差几人", "还差几人", "还差几个人")
+async def show(
+    ask: ShowGroup, me: Me, glance: GroupGlance, figures: Figures, now: datetime
+) -> Reply | Intent:
+    """One group as everybody may see it: who is in, how long it lasts, what happens if it fails."""
+    if not ask.group:
+        return MyGroups() if me.id else Groups()
+    page = await glance.by_code(ask.group)
+    if page is None:
+        if ask.group.isalpha():  # a word that happens to look like a code
+            return Search(ask.group.lower())
+        raise NoSuchGroup(group=ask.group)
+    group, mine = page.line, await glance.seat_state(ask.group, me.id)
+    joinable = group.state == "forming" and now < group.deadline
+    steps: list[Choice] = []
+    if joinable and mine:
+        steps = [Choice("邀请卡", InviteCard(group.code))] if mine == "taken" else [Choice("去付款", PayOrder())]
+    elif joinable and group.left:
+        steps = [Choice(f"参团 ¥{yuan(group.price_fen)}", JoinGroup(group.code))]
+    elif not mine:
+        steps = [Choice("自己开一团", OpenGroup(group.product)), Choice("别的团", Groups())]
+    shown = reply(
+        "groupbuy/show",
+        *steps,
+        Choice("看看商品", ShowProduct(group.product)),
+        group=group,
+        members=page.members,
+        mine=mine,
+        joinable=joinable,
+        paying=group.state == "forming" and not group.left and group.needs > 0,
+        time_left=max(group.deadline - now, now - now),
+        minutes=figures.order.group_seat_minutes,
+        picture=page.picture,
+    )
+    return shown.now_seen("group", group.code).now_seen("product", group.product)
+
+
+@shop.on("参团 {group}", "参团", "我要参团", "加入 {group}", "join {group}", "join")
+async def join(
+    ask: JoinGroup, me: Follower, groups: GroupBuys, products: Products, figures: Figures, now: datetime
+) -> Reply | Intent:
+    """Into a group: a seat is kept while one pays."""
+    if not ask.group:
+        return Groups()
+    group = await groups.hold(ask.group)
+    product, sku = await products.sku(group.sku_id)
+    try:
+        group.join(me.id, now, figures.group, figures.order.group_seat_minutes)
+    except AlreadyIn as no:
+        step = Choice("邀请卡", InviteCard(group.code)) if no.facts["paid"] else Choice("去付款", PayOrder())
+        return _refused(no, step).now_seen("group", group.code)
+    except Refusal as no:  # no seat here: one's own group, or another
+        return _refused(no, Choice("自己开一团", OpenGroup(product.code)), Choice("别的团", Groups()))
+    return Buy(product.code, 0, sku.label, PLAY + group.code)
+
+
+def _refused(no: Refusal, *steps: Choice) -> Reply:
+    """The refusal in its own words, with a way on."""
+    name = re.sub(r"(?<!^)(?=[A-Z])", "_", type(no).__name__).lower()
+    return replace(reply(f"groupbuy/{name}", *steps, **no.facts), refused=True, keeps=True)
+
+
+@shop.on("开团 {product}", "开团", "我要开团", "发起拼团", "start {product}", "start")
+async def start(ask: OpenGroup, products: Products, offers: Offers) -> Reply | Intent:
+    """A group of one's own: it exists when its opener has paid."""
+    if not ask.product:
+        return Groups()
+    product = await products.get(ask.product)
+    product.on_shelf()
+    running = await offers.of_product(product.id)
+    if not running:
+        raise NoOffer(product=product.code)
+    labels = {sku.id: sku.label for sku in await products.skus(product.id)}
+    chosen = running[0]
+    if len(running) > 1:
+        if not (ask.spec.isascii() and ask.spec.isdigit() and 1 <= int(ask.spec) <= len(running)):
+            options = [
+                (f"{labels[o.sku_id]} {o.size}人 ¥{yuan(o.price_fen)}", str(n)) for n, o in enumerate(running, 1)
+            ]
+            return ask_for("groupbuy/which_spec", OpenGroup(product.code), "spec", options=options, name=product.name)
+        chosen = running[int(ask.spec) - 1]
+    return Buy(product.code, 0, labels[chosen.sku_id], NEW)
+
+
+@shop.on("我的团", "我参的团", "我开的团", "my groups")
+async def my_groups(ask: MyGroups, me: Me, glance: GroupGlance) -> Reply:
+    """Where one is in, forming ones first."""
+    mine = await glance.mine(me.id, LINES)
+    if not mine:
+        return reply("groupbuy/in_none", Choice("看看有什么团", Groups()), Choice("商品", Browse()))
+    words = {"filled": "已成团", "failed": "没成团，已退款"}
+    lines = [Choice(f"{g.code} {name_of(g)} {words.get(g.state, f'差{g.needs}人')}", ShowGroup(g.code)) for g in mine]
+    shown = listing("groupbuy/mine", lines, count=len(mine))
+    return shown.now_seen("group", mine[0].code) if len(mine) == 1 else shown
+
+
+# -- second thoughts -------------------------------------------------------------------------------------
+
+
+@shop.on("退团 {group}", "退团", "不拼了", "leave {group}")
+async def leave(
+    ask: LeaveGroup,
+    me: Follower,
+    groups: GroupBuys,
+    glance: GroupGlance,
+    orders: Orders,
+    refunds: Refunds,
+    talk: Talking,
+    now: datetime,
+) -> Reply:
+    """Out of a forming group: what comes back is shown first, and the word 退团 is taken again."""
+    code = ask.group
+    if not code:
+        forming = [g for g in await glance.mine(me.id, LINES) if g.state == "forming"]
+        if len(forming) != 1:
+            template = "groupbuy/leave_which" if forming else "groupbuy/leave_none"
+            return reply(template, Choice("我的团", MyGroups()), codes=[g.code for g in forming])
+        code = forming[0].code
+    if ask.word == "no":
+        return reply("groupbuy/stays", Choice("邀请卡", InviteCard(code)), group=code)
+    seat = (await groups.get(code)).leave(me.id, now)
+    order = await orders.hold_id(seat.order_id)  # the order before its group: everybody locks in this order
+    if ask.word or not _asked_before(talk, code, now):
+        shown = reply("groupbuy/leave", group=code, amount_fen=order.total_fen, again=bool(ask.word))
+        shown = replace(shown, question=Question(LeaveGroup(code), "word"))
+        return shown.now_seen("group", code)
+    group = await groups.hold(code)
+    await groups.let_go(group, group.leave(me.id, now), now)
+    await orders.undo(order, "left", actor="buyer")
+    await refunds.owe_all(order.id, "left_group", now)
+    return reply("groupbuy/left", Choice("别的团", Groups()), group=code, amount_fen=order.total_fen, no=order.no)
+
+
+def _asked_before(talk: Talking, code: str, now: datetime) -> bool:
+    open_question = talk.asked(now)
+    asked = open_question["intent"] if open_question else {}
+    return asked.get("verb") == LeaveGroup.verb and asked.get("group") == code
+
+
+# -- what has happened -----------------------------------------------------------------------------------
+
+
+async def _news(template: str, group: Group, products: Products, **facts: object) -> Reply:
+    """What a member hears of a group."""
+    product, sku = await products.sku(group.sku_id)
+    what, needs = f"{product.name} {sku.label}".strip(), group.size - group.paid_seats
+    common = {"group": group.code, "what": what, "size": group.size, "needs": needs, "deadline": group.deadline}
+    steps: tuple[Choice, ...] = ()
+    if group.state == "failed":
+        steps = (Choice("再开一团", OpenGroup(product.code)), Choice("别的团", Groups()))
+    elif group.state == "forming":
+        steps = (Choice("邀请卡", InviteCard(group.code)), Choice("看进度", ShowGroup(group.code)))
+    return reply(template, *steps, **common, **facts)
+
+
+@shop.when(OrderPaid)
+async def paid(
+    event: OrderPaid,
+    groups: GroupBuys,
+    offers: Offers,
+    orders: Orders,
+    products: Products,
+    post: Post,
+    now: datetime,
+) -> None:
+    """An opener's money opens the group; a joiner's order waits with it until the group is full."""
+    if not event.play.startswith(PLAY):
+        return
+    order = await orders.hold_id(event.order_id)
+    if order.state != "paid":
+        return
+    if event.play == NEW:
+        line = (await orders.lines(order.id))[0]
+        group = await groups.open(await offers.at(line.sku_id, order.made), order.follower_id, order.id, now)
+    else:
+        group = await groups.by_id(order.group_id or 0, hold=True)
+        if group.state != "forming":  # this very payment filled it: the news of that says it all
+            return
+    order.form(group.id, now)
+    template = "groupbuy/opened" if event.play == NEW else "groupbuy/joined"
+    post.tell(order.follower_id, await _news(template, group, products), key=f"group-seat:{order.no}")
+
+
+async def _members(orders: Orders, group_id: int) -> Sequence[Order]:
+    """The orders of a group that have been paid."""
+    return [order for order in await orders.of_group(group_id) if order.state in ("paid", "forming")]
+
+
+@shop.when(GroupFilled)
+async def filled(
+    event: GroupFilled, groups: GroupBuys, orders: Orders, products: Products, post: Post, now: datetime
+) -> None:
+    """Everybody is told, and the goods may leave; who has just paid is told at once, the others not at night."""
+    group = await groups.by_id(event.group_id)
+    for order in await _members(orders, event.group_id):
+        if order.state == "forming":
+            order.fill(now)
+        told = await _news("groupbuy/filled", group, products, no=order.no, hours=order.promise_hours)
+        patient = order.follower_id != event.follower_id
+        post.tell(order.follower_id, told, key=f"group-filled:{order.no}", patient=patient)
+
+
+@shop.when(GroupFailed)
+async def failed(
+    event: GroupFailed,
+    groups: GroupBuys,
+    orders: Orders,
+    refunds: Refunds,
+    products: Products,
+    post: Post,
+    now: datetime,
+) -> None:
+    """Every paid seat gets its money back by itself, at any hour; the word of it waits for the morning."""
+    group = await groups.by_id(event.group_id)
+    for order in await _members(orders, event.group_id):
+        await orders.undo(order, "group")
+        await refunds.owe_all(order.id, "group_failed", now)
+        told = await _news("groupbuy/failed", group, products, amount_fen=order.total_fen)
+        post.tell(order.follower_id, told, key=f"group-failed:{order.no}", patient=True)
+
+
+@shop.when(GroupLeft)
+async def left(event: GroupLeft, groups: GroupBuys, products: Products, post: Post) -> None:
+    """When the opener leaves, the earliest member heads it and hears so; the deadline stays."""
+    group = await groups.by_id(event.group_id)
+    if event.was_head and event.head_id and group.state == "forming":
+        told = await _news("groupbuy/heads", group, products)
+        post.tell(event.head_id, told, key=f"group-heads:{group.code}:{event.order_id}", patient=True)
+
+
+@shop.on()
+async def judge(
+    ask: JudgeGroup, groups: GroupBuys, orders: Orders, figures: Figures, now: datetime
+) -> Reply:
+    """A group whose time is up is judged once, when nobody's payment can still be found."""
+    await orders.of_group(ask.group_id)  # orders before their group: everybody locks in this order
+    group = await groups.by_id(ask.group_id, hold=True)
+    if group.due(now, figures.group):
+        await groups.settle(group, now)
+    return reply("desk/silent")
+
+
+@shop.every(minutes=1)
+async def judging(glance: GroupGlance, figures: Figures, now: datetime) -> list[Intent]:
+    """The groups that are due."""
+    return [JudgeGroup(group_id) for group_id in await glance.due(now, figures.group, 200)]

@@ -1,0 +1,206 @@
+"""One's own orders: the list, one of them, and what may be done with it; a number may always be left out."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import datetime
+
+from handlers.asking import Intent
+from handlers.errands import CloseTrade
+from handlers.intents import (
+    Browse,
+    CancelOrder,
+    CancelQuestion,
+    ListOrders,
+    PayOrder,
+    Person,
+    ReceiveOrder,
+    RefundOrder,
+    ShowOrder,
+    TrackOrder,
+)
+from handlers.replies import Choice, Post, Reply, listing, reply
+from handlers.routing import Hearing, shop
+from models.figures import Figures
+from models.follower import Follower, Me
+from models.order import UNPAID, Orders, OrderShipped
+from models.orderglance import OrderGlance, OrderSeen, Which
+from models.payment import Attempts
+from models.prices import yuan
+from models.refund import RefundGlance
+from models.talk import Talking
+
+PAGE = 6
+_NO = re.compile(r"[2-9a-hjkmnp-z]{8}")
+
+
+def line_of(order: OrderSeen, intent: Intent | None = None) -> Choice:
+    """An order as one line of a list."""
+    words = order.words if len(order.words) <= 16 else order.words[:15] + "…"
+    return Choice(f"{words} ¥{yuan(order.total_fen)} {order.word}", intent or ShowOrder(order.no))
+
+
+@shop.on("订单", "我的订单", "查订单", "全部订单", "orders", "my orders")
+async def orders(ask: ListOrders, me: Me, orders: OrderGlance) -> Reply:
+    """One's orders, newest first."""
+    which = Which(ask.which) if ask.which in list(Which) else Which.ALL
+    page, more = await orders.page(me.id, which, ask.after, PAGE)
+    if not page:
+        return reply("orders/none", Choice("看看商品", Browse()), later=bool(ask.after))
+    following = ListOrders(ask.which, page[-1].no) if more else None
+    return listing("orders/list", [line_of(o) for o in page], more=following, which=which.value)
+
+
+@shop.cue(30)
+def bare_number(hearing: Hearing) -> Intent | None:
+    """A bare order number shows that order; numbers hold a letter and a digit, so no word is taken for one."""
+    said = hearing.said
+    if _NO.fullmatch(said) and not said.isdigit() and not said.isalpha():
+        return ShowOrder(said.upper())
+    return None
+
+
+async def _subject(
+    no: str, me: Me, orders: OrderGlance, which: Which, act: type[Intent], template: str
+) -> OrderSeen | Reply:
+    """The order that is meant: the one named, else the only one that can take the verb, else a list to choose from."""
+    if no:
+        return await orders.by_no(no, me.id)
+    found, more = await orders.page(me.id, which, "", PAGE)
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        return reply(template, Choice("我的订单", ListOrders()))
+    following = ListOrders(which.value, found[-1].no) if more else None
+    return listing("orders/which", [line_of(o, act(order=o.no)) for o in found], more=following)  # type: ignore[call-arg]
+
+
+@shop.on("订单 {order}", "看 {order}", "order {order}")
+async def show(ask: ShowOrder, me: Me, orders: OrderGlance, refunds: RefundGlance, figures: Figures) -> Reply:
+    """One order: what, how much, where it stands, what can be done."""
+    found = await _subject(ask.order, me, orders, Which.ALL, ShowOrder, "orders/none_such")
+    if isinstance(found, Reply):
+        return found
+    back = await refunds.of_order(found.id)
+    said = reply("orders/show", *_steps(found), order=found, where=_where(found), refunds=back)
+    return said.now_seen("order", found.no)
+
+
+def _steps(order: OrderSeen) -> list[Choice]:
+    if order.state == "pending":
+        return [Choice("去付款", PayOrder(order.no)), Choice("取消订单", CancelOrder(order.no))]
+    if order.state == "shipped":
+        return [Choice("看物流", TrackOrder(order.no)), Choice("确认收货", ReceiveOrder(order.no))]
+    if order.state in ("paid", "forming"):
+        return [Choice("想退款", RefundOrder(order.no))]
+    return [Choice("再看看别的", Browse())]
+
+
+def _where(order: OrderSeen) -> str:
+    """张* 138****8000 浙江省杭州市西湖区***"""
+    if not order.receiver:
+        return ""
+    stars = "*" * max(1, len(order.receiver) - 1)
+    return f"{order.receiver[:1]}{stars} {order.phone[:3]}****{order.phone[-4:]} {order.region}***"
+
+
+@shop.on("付款 {order}", "付款", "去付款", "支付", "支付 {order}", "pay {order}", "pay")
+async def pay(ask: PayOrder, me: Me, orders: OrderGlance, figures: Figures, now: datetime) -> Reply:
+    """The pay link again, with the sum and until when."""
+    found = await _subject(ask.order, me, orders, Which.UNPAID, PayOrder, "orders/nothing_to_pay")
+    if isinstance(found, Reply):
+        return found
+    url = f"{figures.public_url}/pay/{found.pay_code}"
+    open_ = found.state == "pending" and now < found.pay_until
+    steps = [Choice("取消订单", CancelOrder(found.no))] if open_ else [Choice("看订单", ShowOrder(found.no))]
+    said = reply("orders/pay", *steps, order=found, url=url, open=open_)
+    return said.now_seen("order", found.no)
+
+
+@shop.on("取消 {order}", "取消订单 {order}", "cancel {order}")
+@shop.on("取消", "取消订单", "cancel", bare=1)
+async def cancel(
+    ask: CancelOrder,
+    me: Follower,
+    talk: Talking,
+    orders: Orders,
+    glance: OrderGlance,
+    attempts: Attempts,
+    now: datetime,
+) -> Reply | Intent:
+    """Leaves an open question first; else closes an unpaid order; for a paid one only says what is possible."""
+    if ask.bare and talk.asked(now) is not None:
+        return CancelQuestion()
+    seen = Me(me.id, me.channel, me.account, me.who, me.name, me.since, me.following)
+    found = await _subject(ask.order, seen, glance, Which.UNPAID, CancelOrder, "orders/nothing_to_cancel")
+    if isinstance(found, Reply):
+        if found.template == "orders/nothing_to_cancel":
+            under_way, _ = await glance.page(me.id, Which.UNDER_WAY, "", 1)
+            return _what_can_be(under_way[0]) if under_way else found
+        return found
+    if found.state not in UNPAID:
+        return _what_can_be(found)
+    order = await orders.hold(found.no, me.id)
+    if order.state == "closing":
+        return reply("orders/cancelling", no=order.no)
+    attempt = await attempts.open_of(order.id)
+    if attempt is None:
+        await orders.close(order, "buyer", actor="buyer")
+        return reply("orders/cancelled", Choice("再看看别的", Browse()), no=order.no)
+    order.begin_closing("buyer", now, actor="buyer")
+    return replace(reply("orders/cancelling", no=order.no), errand=CloseTrade(attempt.out_trade_no))
+
+
+def _what_can_be(order: OrderSeen) -> Reply:
+    """A paid order is not undone by one word: what is possible is offered, nothing is done."""
+    steps = [Choice("看订单", ShowOrder(order.no))]
+    if order.state in ("paid", "forming", "shipped"):
+        steps.insert(0, Choice("想退款", RefundOrder(order.no)))
+    return reply("orders/not_cancelled", *steps, order=order).now_seen("order", order.no)
+
+
+@shop.on("物流 {order}", "物流", "快递", "track {order}", "track")
+async def track(ask: TrackOrder, me: Me, orders: OrderGlance, now: datetime) -> Reply:
+    """Where the parcel is: its number alone on its line, to be copied."""
+    found = await _subject(ask.order, me, orders, Which.UNDER_WAY, TrackOrder, "orders/nothing_sent")
+    if isinstance(found, Reply):
+        return found
+    late = found.state == "paid" and found.promised_at is not None and found.promised_at < now
+    steps = [Choice("确认收货", ReceiveOrder(found.no))] if found.state == "shipped" else []
+    said = reply("orders/track", *steps, Choice("看订单", ShowOrder(found.no)), order=found, late=late)
+    return said.now_seen("order", found.no)
+
+
+@shop.on("收货 {order}", "收货", "确认收货", "收到了", "确认收货 {order}", "received {order}", "received")
+async def receive(ask: ReceiveOrder, me: Follower, orders: Orders, glance: OrderGlance, now: datetime) -> Reply:
+    """The goods have arrived."""
+    seen = Me(me.id, me.channel, me.account, me.who, me.name, me.since, me.following)
+    found = await _subject(ask.order, seen, glance, Which.SHIPPED, ReceiveOrder, "orders/nothing_sent")
+    if isinstance(found, Reply):
+        return found
+    order = await orders.hold(found.no, me.id)
+    if order.state != "completed":
+        order.receive(now)
+    return reply("orders/received", Choice("再看看别的", Browse()), no=order.no).now_seen("order", order.no)
+
+
+@shop.on("退款 {order}", "退款", "想退款", "refund {order}", "refund")
+async def refund(ask: RefundOrder, me: Me, orders: OrderGlance) -> Reply:
+    """What can be done about the money, honestly; nothing is opened and nothing is paid back by this."""
+    found = await _subject(ask.order, me, orders, Which.ALL, RefundOrder, "orders/none_such")
+    if isinstance(found, Reply):
+        return found
+    steps = [Choice("人工", Person()), Choice("看订单", ShowOrder(found.no))]
+    if found.state == "pending":
+        steps = [Choice("取消订单", CancelOrder(found.no))]
+    return reply("orders/refund", *steps, order=found).now_seen("order", found.no)
+
+
+@shop.when(OrderShipped)
+async def tell_shipped(news: OrderShipped, glance: OrderGlance, post: Post) -> None:
+    """The buyer hears that it is on its way; a number put right is told again."""
+    order = await glance.by_id(news.order_id)
+    steps = [Choice("看物流", TrackOrder(order.no)), Choice("确认收货", ReceiveOrder(order.no))]
+    said = reply("orders/shipped", *steps, order=order, carrier=news.carrier, tracking=news.tracking)
+    post.tell(news.follower_id, said, key=f"shipped:{news.no}:{news.tracking}", patient=True)
