@@ -72,7 +72,8 @@ class Maker:
         )
         made = self._crypto.encrypt_message(message, nonce, at)
         encrypted, envelope = _ENCRYPTED.search(made), _SIGNATURE.search(made)
-        assert encrypted is not None and envelope is not None
+        assert encrypted is not None
+        assert envelope is not None
         signatures = {"url": _signature(self._account.token, at, nonce), "envelope": envelope[1]}
         if forged:
             signatures[forged] = "0" * 40

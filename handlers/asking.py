@@ -103,6 +103,8 @@ class Intent:
         **kw: Any,
     ) -> None:
         super().__init_subclass__(**kw)
+        if taken := {"verb", "changes", "personal", "page", "role"} & set(cls.__dict__.get("__annotations__", {})):
+            raise TypeError(f"{cls.__name__}: {', '.join(taken)} cannot be a field")
         cls.verb, cls.changes, cls.personal, cls.page, cls.role = verb, changes, personal, page, role
         if verb:
             if verb in VERBS:

@@ -72,7 +72,7 @@ async def add(
 @shop.on("购物车", "我的购物车", "看购物车", "cart")
 async def show(what: ShowCart, me: Me, cart: CartGlance, figures: Figures) -> Reply:
     """What is in the cart, numbered, and what is missing to free freight."""
-    return _shown(await cart.basket(me.id), figures, page=what.page)
+    return _shown(await cart.basket(me.id), figures, page=what.nth)
 
 
 @shop.on()

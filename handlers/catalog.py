@@ -82,8 +82,8 @@ async def search(ask: Search, catalog: Catalog) -> Reply:
         steps = [Choice(f"订阅 {query.goods}", Subscribe(query.goods))] if query.goods else []
         lines = [line_of(catalog.goods[h.doc.code]) for h in near]
         return listing("catalog/search_near", lines, *steps, said=query.said(), goods=query.goods, near=near)
-    page = hits[ask.page * PAGE : ask.page * PAGE + PAGE]
-    more = Search(ask.words, ask.page + 1) if len(hits) > (ask.page + 1) * PAGE else None
+    page = hits[ask.nth * PAGE : ask.nth * PAGE + PAGE]
+    more = Search(ask.words, ask.nth + 1) if len(hits) > (ask.nth + 1) * PAGE else None
     lines = [line_of(catalog.goods[h.doc.code]) for h in page if h.doc.code in catalog.goods]
     found = listing(
         "catalog/found", lines, more=more, said=query.said(), guesses=query.guesses, count=len(hits)

@@ -10,7 +10,7 @@ from datetime import datetime
 from handlers.asking import Intent
 from handlers.intents import (
     Browse,
-    Buy,
+    BuyLines,
     Groups,
     InviteCard,
     JoinGroup,
@@ -62,9 +62,7 @@ def name_of(line: GroupLine) -> str:
 async def groups(ask: Groups, glance: GroupGlance, catalog: Catalog, figures: Figures, now: datetime) -> Reply:
     """Groups one can join now, then what one can open."""
     forming = await glance.open(now, OPEN_LINES, least_minutes=figures.group.last_minutes)
-    lines = [
-        Choice(f"{g.code} {name_of(g)} ¥{yuan(g.price_fen)} 差{g.needs}人", ShowGroup(g.code)) for g in forming
-    ]
+    lines = [Choice(f"{g.code} {name_of(g)} ¥{yuan(g.price_fen)} 差{g.needs}人", ShowGroup(g.code)) for g in forming]
     for code in catalog.order:
         goods = catalog.goods[code]
         if goods.deals and goods.word != "售罄" and len(lines) < LINES:
@@ -77,9 +75,7 @@ async def groups(ask: Groups, glance: GroupGlance, catalog: Catalog, figures: Fi
 
 
 @shop.on("看 {group}", "{group}", "团 {group}", "show {group}", "这个团", "这团", "差几人", "还差几人", "还差几个人")
-async def show(
-    ask: ShowGroup, me: Me, glance: GroupGlance, figures: Figures, now: datetime
-) -> Reply | Intent:
+async def show(ask: ShowGroup, me: Me, glance: GroupGlance, figures: Figures, now: datetime) -> Reply | Intent:
     """One group as everybody may see it: who is in, how long it lasts, what happens if it fails."""
     if not ask.group:
         return MyGroups() if me.id else Groups()
@@ -121,7 +117,7 @@ async def join(
     if not ask.group:
         return Groups()
     group = await groups.hold(ask.group)
-    product, sku = await products.sku(group.sku_id)
+    product, _ = await products.sku(group.sku_id)
     try:
         group.join(me.id, now, figures.group, figures.order.group_seat_minutes)
     except AlreadyIn as no:
@@ -129,7 +125,7 @@ async def join(
         return _refused(no, step).now_seen("group", group.code)
     except Refusal as no:  # no seat here: one's own group, or another
         return _refused(no, Choice("自己开一团", OpenGroup(product.code)), Choice("别的团", Groups()))
-    return Buy(product.code, 0, sku.label, PLAY + group.code)
+    return BuyLines(((group.sku_id, 1),), PLAY + group.code)
 
 
 def _refused(no: Refusal, *steps: Choice) -> Reply:
@@ -157,7 +153,7 @@ async def start(ask: OpenGroup, products: Products, offers: Offers) -> Reply | I
             ]
             return ask_for("groupbuy/which_spec", OpenGroup(product.code), "spec", options=options, name=product.name)
         chosen = running[int(ask.spec) - 1]
-    return Buy(product.code, 0, labels[chosen.sku_id], NEW)
+    return BuyLines(((chosen.sku_id, 1),), NEW)
 
 
 @shop.on("我的团", "我参的团", "我开的团", "my groups")
@@ -253,6 +249,8 @@ async def paid(
     else:
         group = await groups.by_id(order.group_id or 0, hold=True)
         if group.state != "forming":  # this very payment filled it: the news of that says it all
+            order.form(group.id, now)
+            order.fill(now)
             return
     order.form(group.id, now)
     template = "groupbuy/opened" if event.play == NEW else "groupbuy/joined"
@@ -307,9 +305,7 @@ async def left(event: GroupLeft, groups: GroupBuys, products: Products, post: Po
 
 
 @shop.on()
-async def judge(
-    ask: JudgeGroup, groups: GroupBuys, orders: Orders, figures: Figures, now: datetime
-) -> Reply:
+async def judge(ask: JudgeGroup, groups: GroupBuys, orders: Orders, figures: Figures, now: datetime) -> Reply:
     """A group whose time is up is judged once, when nobody's payment can still be found."""
     await orders.of_group(ask.group_id)  # orders before their group: everybody locks in this order
     group = await groups.by_id(ask.group_id, hold=True)

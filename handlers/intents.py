@@ -72,7 +72,7 @@ class Browse(Coded, verb="browse", page=True): category: Number = 0; after: str 
 @dataclass(frozen=True)
 class ShowProduct(Coded, verb="show", page=True): product: ProductCode = ""
 @dataclass(frozen=True)
-class Search(Intent, verb="search"): words: Words = ""; page: Number = 0
+class Search(Intent, verb="search"): words: Words = ""; nth: Number = 0
 @dataclass(frozen=True)
 class More(Coded, verb="more"): pass
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class Person(Coded, verb="person"): pass
 
 # -- the cart (cart) -----------------------------------------------------------------------------------
 @dataclass(frozen=True)
-class ShowCart(Coded, verb="cart", personal=True): page: Number = 0
+class ShowCart(Coded, verb="cart", personal=True): nth: Number = 0
 @dataclass(frozen=True)
 class AddToCart(Coded, verb="add", changes=True): product: ProductCode = ""; quantity: Quantity = 0; spec: Spec = ""
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ class Face:
 
 
 def thing_of(said: str, talk: Talking, now: datetime) -> str:
-    """"a12" → "A12", "小店" → "", and for 这个 or nothing at all what was last shown within ten minutes."""
+    """ "a12" → "A12", "小店" → "", and for 这个 or nothing at all what was last shown within ten minutes."""
     if said in SHOP:
         return ""
     if said and said.isascii():

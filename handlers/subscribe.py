@@ -23,7 +23,8 @@ from handlers.routing import Hearing, shop
 from models.catalog import Catalog
 from models.figures import Figures
 from models.follower import Follower, Me
-from models.subscription import MOST_WEEKLY, Rules, SubscriptionGlance, Subscriptions
+from models.subscription import MOST_WEEKLY, Subscriptions
+from models.subscriptionglance import Rules, SubscriptionGlance
 from models.talk import Talking
 from models.wishes import NEWS, asked, quiet_hours
 from models.words import bare, leaving

@@ -76,7 +76,13 @@ def initial(name: str) -> str:
     return name.strip()[:1].upper() or NOBODY
 
 
-_live = select(func.count()).where(Seat.group_id == Group.id, Seat.state != "freed").scalar_subquery()
+_live = (
+    select(func.count())
+    .select_from(Seat)
+    .where(Seat.group_id == Group.id, Seat.state != "freed")
+    .correlate(Group)  # and not the seat of the one who asks
+    .scalar_subquery()
+)
 
 
 def _lines() -> Select[Any]:
@@ -122,9 +128,7 @@ def _line(row: Row[Any]) -> GroupLine:
 class GroupGlance(Glance):
     """Group-buys, read only."""
 
-    async def open(
-        self, now: datetime, limit: int, *, product: str = "", least_minutes: int = 2
-    ) -> list[GroupLine]:
+    async def open(self, now: datetime, limit: int, *, product: str = "", least_minutes: int = 2) -> list[GroupLine]:
         """Groups one can still join, those that need the fewest first, then those that end first."""
         in_time = Group.deadline > now + timedelta(minutes=least_minutes)
         statement = _lines().where(Group.state == "forming", in_time, _live < Group.size)
@@ -160,7 +164,7 @@ class GroupGlance(Glance):
         return GroupPage(_line(row), members, row.picture)
 
     async def seat_state(self, code: str, follower_id: int) -> str:
-        """"taken" or "held" for somebody who is in, "" for everybody else."""
+        """ "taken" or "held" for somebody who is in, "" for everybody else."""
         row = await self.reader.one(
             select(Seat.state)
             .join(Group, Group.id == Seat.group_id)

@@ -165,7 +165,7 @@ async def _queue(
     columns = ["kind", "name", "key", "follower_id", "campaign_id", "payload", "state", "made", "due"]
     columns += ["lease_until", "token", "attempts", "error"]
     insert: Any = sqlite.insert if work.session.get_bind().dialect.name == "sqlite" else postgresql.insert
-    written = await work.session.execute(
+    written: Any = await work.session.execute(
         insert(table).from_select(columns, chosen).on_conflict_do_nothing(index_elements=["key"])
     )
     return int(written.rowcount)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, aliased, mapped_column
 
-from models.base import Base, Glance, Invariant, Refusal, Shelf, Work
+from models.base import Base, Invariant, Refusal, Shelf, Work
 from models.campaign import Campaign
 from models.figures import PushFigures
 from models.follower import Follower
@@ -192,7 +192,7 @@ async def may_go(work: Work, follower_id: int, campaign_id: int, figures: PushFi
     return Wish("not_asked") if row is None else Wish(row.why, row.quiet or "")
 
 
-# -- the shelf and the glance --------------------------------------------------------------------------
+# -- the shelf -----------------------------------------------------------------------------------------
 
 
 class Subscriptions(Shelf[Subscription]):
@@ -319,48 +319,6 @@ class Subscriptions(Shelf[Subscription]):
         self._log(follower_id, "weekly", words)
         await self.session.flush()
         return weekly
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """One subscription as it is shown."""
-
-    topic: str
-    max_fen: int | None
-    state: str
-
-
-@dataclass(frozen=True)
-class Rules:
-    """A follower's own rules as they are shown, with the shop's figures where they have none."""
-
-    paused: bool
-    quiet: str
-    weekly: int
-    wanted: tuple[Wanted, ...] = field(default=())
-
-    def of(self, *states: str) -> list[Wanted]:
-        return [w for w in self.wanted if w.state in states]
-
-
-class SubscriptionGlance(Glance):
-    """What followers have asked for, read only."""
-
-    async def of(self, follower_id: int, figures: PushFigures) -> Rules:
-        rows = await self.reader.all(
-            select(Subscription.topic, Subscription.max_fen, Subscription.state)
-            .where(Subscription.follower_id == follower_id)
-            .order_by(Subscription.id)
-        )
-        rule = await self.reader.one(
-            select(PushRule.paused_at, PushRule.quiet, PushRule.weekly).where(PushRule.follower_id == follower_id)
-        )
-        return Rules(
-            rule is not None and rule.paused_at is not None,
-            (rule.quiet if rule is not None else "") or figures.quiet,
-            (rule.weekly if rule is not None else None) or figures.weekly,
-            tuple(Wanted(r.topic, r.max_fen, r.state) for r in rows),
-        )
 
 
 # -- what always holds ---------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ MODULES = (
     "budget",
     "outbox",
     "product",
+    "offer",
     "groupbuy",
     "invite",
     "hold",
@@ -27,6 +28,7 @@ MODULES = (
     "order",
     "payment",
     "refund",
+    "settlement",
     "subscription",
     "campaign",
 )

@@ -111,7 +111,11 @@ def test_only_the_desk_and_a_few_others_begin_or_commit() -> None:
         where = path.relative_to(TOP).as_posix()
         if where in allowed:
             continue
-        found = _calls(ast.parse(path.read_text()), "commit", "begin")
+        found = [
+            c
+            for c in _calls(ast.parse(path.read_text()), "commit", "begin")
+            if any(word in ast.unparse(c.func) for word in ("session", "connection", "engine", "savepoint"))
+        ]
         assert not found, f"{where} begins or commits"
 
 

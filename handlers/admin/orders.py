@@ -11,7 +11,7 @@ from models import carrier
 from models.order import Orders
 from models.orderglance import OrderGlance, OrderSeen
 
-PAGE = 6
+PAGE = 4
 
 
 @shop.on("待发货", "to ship")

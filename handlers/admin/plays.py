@@ -88,9 +88,7 @@ async def set_offer_somehow(ask: SetOfferSomehow) -> Reply:
 
 
 @shop.on()
-async def put_offer(
-    ask: PutOffer, products: Products, offers: Offers, figures: Figures, now: datetime
-) -> Reply:
+async def put_offer(ask: PutOffer, products: Products, offers: Offers, figures: Figures, now: datetime) -> Reply:
     """Confirmed: the new figures hold for groups that open from now on; groups that exist keep theirs."""
     product = await products.hold(ask.product)
     skus = [sku for sku in await products.skus(product.id) if sku.id in ask.sku_ids]
@@ -120,9 +118,7 @@ async def put_offer(
 
 
 @shop.on("停团 {product}", "stop group {product}")
-async def stop_offer(
-    ask: StopOffer, products: Products, offers: Offers, glance: GroupGlance, now: datetime
-) -> Reply:
+async def stop_offer(ask: StopOffer, products: Products, offers: Offers, glance: GroupGlance, now: datetime) -> Reply:
     """No new groups from now on; it only makes the shop safer, so no code is asked for."""
     product = await products.get(ask.product)
     running = await offers.of_product(product.id)
@@ -132,5 +128,3 @@ async def stop_offer(
         await offers.stop(offer.sku_id, now)
     forming = await glance.open(now, 200, product=product.code, least_minutes=0)
     return reply("plays/offer_stopped", name=product.name, forming=len(forming))
-
-

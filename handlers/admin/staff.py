@@ -6,6 +6,7 @@ import hmac
 import secrets
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from handlers.asking import Intent, remembered
@@ -25,8 +26,9 @@ from handlers.replies import Choice, Reply, confirm, listing, reply
 from handlers.routing import shop
 from models.audit import AuditGlance, record
 from models.base import Work
-from models.follower import Follower
-from models.roster import NotStaff, Roster, RosterGlance
+from models.follower import Follower, Me
+from models.prices import yuan
+from models.roster import Member, NotStaff, Roster, RosterGlance
 from models.seal import Keys
 from models.staff import Role, StaffRoom, code_hash
 from models.talk import Talking
@@ -43,7 +45,7 @@ ROLES = {
 LINES = 8
 
 # A step that lost a guard runs again with the same work: it finds here what it had already taken out of the talk.
-_in_hand: WeakKeyDictionary[Work, dict[str, object]] = WeakKeyDictionary()
+_in_hand: WeakKeyDictionary[Work, dict[str, Any]] = WeakKeyDictionary()
 
 
 def new_code() -> str:
@@ -68,7 +70,7 @@ async def bind(
 async def carry_out(what: Confirm, talk: Talking, work: Work, now: datetime) -> Reply | Intent:
     """Hand over the one command that waits; four digits where they are wanted, and always typed."""
     waiting = _in_hand.get(work) or talk.waiting(now)
-    intent = remembered(waiting["intent"]) if waiting else None  # type: ignore[arg-type]
+    intent = remembered(waiting["intent"]) if waiting else None
     if waiting is None or intent is None:
         return replace(reply("staff/nothing_waits"), refused=True, keeps=True)
     code = str(waiting["code"])
@@ -76,7 +78,7 @@ async def carry_out(what: Confirm, talk: Talking, work: Work, now: datetime) -> 
         return replace(reply("staff/digits_wanted"), refused=True, keeps=True)
     # Digits for a command that wants none belong to one that this command has replaced.
     if not hmac.compare_digest(code.encode(), what.code.encode()):
-        left = TRIES - 1 - int(str(waiting.get("tries", 0)))
+        left = TRIES - 1 - int(waiting.get("tries", 0))
         waiting["tries"] = TRIES - left
         if left <= 0:
             talk.pending = None
@@ -95,11 +97,11 @@ async def undo(what: Undo, talk: Talking, now: datetime) -> Reply:
 
 
 @shop.on("员工", "店员列表", "staff")
-async def members(what: ListStaff, roster: RosterGlance) -> Reply:
+async def members(what: ListStaff, me: Me, roster: RosterGlance) -> Reply:
     """Everybody who works here, numbered for 撤权."""
     found = await roster.members()
     lines = [
-        Choice(f"{m.role.word} {m.name}（尾号 {m.tail}）", Dismiss(n, m.follower_id))
+        Choice(f"{m.role.word} {_called(m, me)}", Dismiss(n, m.follower_id))
         for n, m in enumerate(found[:LINES], 1)
     ]
     return listing("staff/members", lines, count=len(found))
@@ -143,12 +145,22 @@ async def dismiss_now(what: DismissNow, roster: Roster) -> Reply:
 async def trail(what: ShowTrail, audit: AuditGlance, roster: RosterGlance) -> Reply:
     """What was done to the shop lately, newest first."""
     names = {m.follower_id: m.name for m in await roster.members()}
-    rows = [
-        {"at": at, "who": names.get(who or 0, "小店" if who is None else "已离开"), "act": act, "facts": _said(facts)}
-        for at, who, act, facts in await audit.latest(LINES)
-    ]
+    rows = []
+    for at, who, act, facts in await audit.latest(LINES):
+        name = "小店" if who is None else names.get(who, "已离开")
+        rows.append({"at": at, "who": name, "act": act, "facts": _said(act, facts)})
     return reply("staff/trail", rows=rows)
 
 
-def _said(facts: dict[str, object]) -> str:
-    return " ".join(f"{key}={value}" for key, value in facts.items())[:60]
+def _called(member: Member, me: Me) -> str:
+    return "您自己" if member.follower_id == me.id else f"{member.name}（尾号 {member.tail}）"
+
+
+def _said(act: str, facts: dict[str, Any]) -> str:
+    if act == "pricenow":
+        return f"{facts['product']}-{facts['spec']} ¥{yuan(facts['was'])} → ¥{yuan(facts['price'])}"
+    if act == "stocknow":
+        return f"{facts['product']}-{facts['spec']} {facts.get('was', 0)} {facts['move']}"
+    if act == "bind":
+        return Role(facts["role"]).word
+    return " ".join(str(value) for key, value in facts.items() if key != "who")[:40]

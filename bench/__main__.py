@@ -1,0 +1,130 @@
+"""`./tuanpu bench`: goals P1 to P3, the project and its peers in turns; nothing is written unless --save says where."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import pstats
+import shutil
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench import environment, report
+from bench.account import Account
+from bench.environment import NoPeers
+from bench.field import OURS, SHOP, WHAT, Field
+from bench.making import Void
+from bench.processes import Cores, Stopped
+from bench.rounds import Run, ours
+from bench.stores import NoServer, Stores
+
+CONNECTIONS = 32
+PACKAGES = ("aiohttp", "wechatpy", "WeRoBot", "tornado", "Flask", "gunicorn", "cryptography")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="tuanpu bench", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5, help="how often each server has its turn (5)")
+    parser.add_argument("--seconds", type=float, default=2.0, help="how long a turn is (2)")
+    parser.add_argument("--only", default="", metavar="NAME,…", help=f"of {', '.join(WHAT)}; or P1, P2, P3")
+    parser.add_argument("--people", type=int, default=20_000, help="followers who speak (20000; at least 5000)")
+    parser.add_argument("--own", action="store_true", help="our own load, also where wrk is on PATH")
+    parser.add_argument("--save", type=Path, metavar="FILE", help="write the page there, as docs/performance.md")
+    parser.add_argument("--profile", action="store_true", help="run our servers under cProfile: where the time goes")
+    parser.add_argument("--lock", action="store_true", help="pin the newest peers and end")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the bench; 0 for a run that counts, 1 for a void one, 2 for one that could not begin."""
+    given = _parser().parse_args(argv)
+    try:
+        if given.lock:
+            environment.lock()
+            return 0
+        return _bench(given)
+    except Void as void:
+        print(f"This run is void:\n{void}", file=sys.stderr)
+        return 1
+    except (Stopped, NoPeers, NoServer) as broken:
+        print(broken, file=sys.stderr)
+        return 2
+
+
+def _names(only: str) -> list[str]:
+    from bench.field import GOALS
+
+    wanted = [word for word in only.split(",") if word]
+    for goal in GOALS:
+        if goal.name in wanted:
+            wanted += [goal.ours, goal.peer]
+    wanted = [word for word in wanted if word not in {goal.name for goal in GOALS}]
+    if unknown := [word for word in wanted if word not in WHAT]:
+        raise Stopped(f"there is no {', '.join(unknown)}; there are {', '.join(WHAT)}")
+    return [name for name in WHAT if not wanted or name in wanted]
+
+
+def _bench(given: argparse.Namespace) -> int:
+    names = _names(given.only)
+    if given.people < 5000 or given.rounds < 1 or given.seconds < 0.2:
+        raise Stopped("at least 5000 people, 1 round, 0.2 seconds")
+    cores = Cores.found()
+    os.sched_setaffinity(0, {cores.load})  # PostgreSQL, Redis and wrk inherit it
+    wrk = "" if given.own or given.seconds != int(given.seconds) else shutil.which("wrk") or ""
+    facts = {
+        "cores": f"servers on core {cores.server}, the load, PostgreSQL and Redis on core {cores.load}"
+        + (" — one and the same: rates mean little" if cores.server == cores.load else ""),
+        "load": f"{'wrk' if wrk else 'the bench itself'}, {CONNECTIONS} connections, {given.people} openids, every"
+        " message id new, every answer opened afterwards",
+        "rounds": f"{given.rounds} of {given.seconds:g} s",
+    }
+    peers = _peers(names)
+    facts["peers"] = environment.versions(peers, *PACKAGES) if peers else "not installed"
+    facts["the project"] = environment.versions(Path(sys.executable), "aiohttp", "SQLAlchemy", "asyncpg", "redis")
+    stores = asyncio.run(Stores.start()) if SHOP in names else None
+    if stores is not None:
+        facts["stores"] = stores.what
+    folder = Path(tempfile.mkdtemp(prefix="bench-", dir=environment.home()))  # a disk, where /tmp may be none
+    try:
+        field = Field(Account.fresh(), cores, folder, given.people, peers, stores, given.profile)
+        able = [name for name in names if field.can(name)]
+        for name in set(names) - set(able):
+            print(f"{name} is left out: the peers are not installed", file=sys.stderr)
+        if not able:
+            raise Stopped("nothing is left to run")
+        run = Run(field, able, given.rounds, given.seconds, CONNECTIONS, wrk)
+        page = report.page(run(), facts)
+        print(page, end="")
+        if given.profile:
+            _profiles(field, able)
+        if given.save:
+            given.save.write_text(page, encoding="utf-8")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        if stores is not None:
+            asyncio.run(stores.close())
+    return 0
+
+
+def _peers(names: Sequence[str]) -> Path | None:
+    if not set(names) - set(OURS):
+        return None
+    try:
+        return environment.peers_python()
+    except NoPeers as broken:
+        print(f"the peers cannot be installed, what is here is run without them: {broken}", file=sys.stderr)
+        return None
+
+
+def _profiles(field: Field, names: Sequence[str]) -> None:
+    print("\nUnder the profiler every Python call costs extra: read the order, not the figures above.")
+    for name in ours(names):
+        print(f"\n{name}")
+        pstats.Stats(str(field.profile_of(name))).sort_stats("tottime").print_stats(45)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

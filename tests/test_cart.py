@@ -1,0 +1,191 @@
+"""The cart: lines by number, sums, freight; a number that means something else by now does nothing."""
+
+import re
+
+from follower import Follower
+from town import Town
+
+from models.cart import Basket, InCart
+from models.figures import OrderFigures
+
+FIGURES = OrderFigures(freight_fen=800, freight_free_from_fen=9900)
+WHERE = "张三 13800138000 浙江省杭州市西湖区文三路1号"
+
+
+def line(**other: object) -> InCart:
+    usual: dict[str, object] = {
+        "sku_id": 1,
+        "product": "A1",
+        "name": "龙井",
+        "label": "",
+        "spec": 1,
+        "quantity": 1,
+        "price_fen": 5000,
+        "left": 10,
+        "on_sale": True,
+        "ships": True,
+    }
+    return InCart(**(usual | other))  # type: ignore[arg-type]
+
+
+def test_freight_is_due_below_the_limit_and_the_difference_is_told() -> None:
+    basket = Basket((line(),))
+    assert basket.freight_fen(FIGURES) == 800
+    assert basket.to_free_freight_fen(FIGURES) == 4900
+
+
+def test_freight_is_free_from_the_limit_on() -> None:
+    basket = Basket((line(price_fen=9900),))
+    assert basket.freight_fen(FIGURES) == 0
+    assert basket.to_free_freight_fen(FIGURES) == 0
+
+
+def test_what_does_not_ship_costs_no_freight() -> None:
+    assert Basket((line(ships=False),)).freight_fen(FIGURES) == 0
+
+
+def test_what_cannot_be_bought_is_not_in_the_sum() -> None:
+    basket = Basket((line(), line(spec=2, left=0), line(spec=3, on_sale=False), line(spec=4, quantity=11)))
+    assert basket.sum_fen == 5000
+    assert [one.trouble for one in basket.lines] == ["", "out", "off", "few"]
+
+
+async def filled(person: Follower) -> None:
+    """A cart of 3 罐 龙井 (A1-2, ¥88) and 2 袋 碧螺春 (A2-1, ¥45)."""
+    for said in ("加 A1 x3", "2", "加 A2 x2", "1"):
+        await person.says(said)
+
+
+async def test_a_spec_is_asked_for_and_the_same_spec_is_one_line(town: Town) -> None:
+    mei = town.wechat("小美")
+    assert "哪一种" in (await mei.says("加 A1")).text
+    await mei.says("2")
+    await mei.says("加 A1 x2")
+    assert "一共 3" in (await mei.says("250g 罐装")).text
+    assert "×3 ¥264" in (await mei.says("购物车")).text
+
+
+async def test_the_cart_sums_up_and_says_what_is_missing_to_free_freight(town: Town) -> None:
+    mei = town.wechat("小美")
+    await mei.says("加 A2")
+    await mei.says("1")
+    shown = (await mei.says("购物车")).text
+    assert "1 件，¥45，运费 ¥8，再买 ¥54 包邮" in shown
+
+
+async def test_lines_are_changed_and_taken_out_by_their_number(town: Town) -> None:
+    mei = town.wechat("小美")
+    await filled(mei)
+    await mei.says("购物车")
+    assert "明前龙井 250g 罐装 ×1 ¥88" in (await mei.says("改 1 x1")).text
+    left = (await mei.says("删 1")).text
+    assert "明前龙井" not in left
+    assert "洞庭碧螺春" in left
+
+
+async def test_a_number_is_no_line_while_another_list_is_on_screen(town: Town) -> None:
+    mei = town.wechat("小美")
+    await filled(mei)
+    await mei.says("商品")
+    again = (await mei.says("删 1")).text
+    assert "再说一次" in again
+    assert "明前龙井" in again
+
+
+async def test_a_line_whose_price_has_changed_is_shown_again_and_not_changed(town: Town) -> None:
+    boss, mei = await town.owner(), town.wechat("小美")
+    await filled(mei)
+    await mei.says("购物车")
+    asked = (await boss.says("改价 A1-2 80")).text
+    found = re.search(r"确认 (\d{4})", asked)
+    assert found
+    await boss.says(found[0])
+    answer = (await mei.says("改 1 x5")).text
+    assert "还没动" in answer
+    assert "×3 ¥240" in answer
+    assert "×5 ¥400" in (await mei.says("改 1 x5")).text  # now it is the line that was shown
+
+
+async def test_a_bare_number_on_the_cart_asks_how_many(town: Town) -> None:
+    mei = town.wechat("小美")
+    await filled(mei)
+    await mei.says("购物车")
+    assert "改成几份" in (await mei.says("2")).text
+    assert "洞庭碧螺春 100g 袋装 ×5" in (await mei.says("5")).text
+
+
+async def test_more_than_there_is_does_not_go_in(town: Town) -> None:
+    mei = town.wechat("小美")
+    await mei.says("加 A2 x4")
+    assert "只剩 3" in (await mei.says("2")).text
+    assert "空的" in (await mei.says("购物车")).text
+
+
+async def test_more_than_there_is_is_refused_for_a_line_too(town: Town) -> None:
+    mei = town.wechat("小美")
+    await filled(mei)
+    await mei.says("购物车")
+    assert "只剩 40" in (await mei.says("改 2 x41")).text
+    assert "×2" in (await mei.says("购物车")).text
+
+
+async def test_no_line_holds_more_than_an_order_may(town: Town) -> None:
+    mei = town.wechat("小美")
+    await mei.says("加 A6 x60")
+    await mei.says("1")
+    await mei.says("加 A6 x40")
+    assert "最多买 99" in (await mei.says("1")).text
+    assert "×60" in (await mei.says("购物车")).text
+
+
+async def test_clearing_takes_everything_out(town: Town) -> None:
+    mei = town.wechat("小美")
+    await filled(mei)
+    await mei.says("清空")
+    assert "空的" in (await mei.says("购物车")).text
+
+
+async def test_nobody_sees_another_ones_cart(town: Town) -> None:
+    await filled(town.wechat("小美"))
+    assert "空的" in (await town.wechat("小红").says("购物车")).text
+
+
+async def test_the_till_takes_the_whole_cart_and_leaves_it_empty(town: Town) -> None:
+    mei = town.wechat("小美")
+    await mei.says(f"地址 {WHERE}")
+    await filled(mei)
+    order = (await mei.says("结算")).text
+    assert "明前龙井 250g 罐装 ×3" in order
+    assert "洞庭碧螺春 100g 袋装 ×2" in order
+    assert "¥354" in order
+    assert "空的" in (await mei.says("购物车")).text
+
+
+async def test_a_cart_waits_while_the_address_is_asked(town: Town) -> None:
+    mei = town.wechat("小美")
+    await filled(mei)
+    await mei.says("结算")
+    assert "明前龙井" in (await mei.says("购物车")).text
+
+
+async def test_nothing_is_ordered_while_a_line_cannot_be_bought(town: Town) -> None:
+    boss, mei = await town.owner(), town.wechat("小美")
+    await mei.says(f"地址 {WHERE}")
+    await filled(mei)
+    await boss.says("下架 A2")
+    answer = (await mei.says("结算")).text
+    assert "已下架" in answer
+    assert "合计" not in answer
+    await mei.says("删 2")
+    assert "合计 ¥264" in (await mei.says("结算")).text
+
+
+async def test_a_cart_fits_into_the_room_of_weibo(town: Town) -> None:
+    lin = town.weibo("小林")
+    await lin.follows()
+    for code in ("A1", "A2", "A4", "A6"):
+        await lin.says(f"加 {code}")
+        await lin.says("1")
+    await lin.says("购物车")
+    await town.settles()
+    assert "祁门红茶" in lin.inbox[-1].text

@@ -1,0 +1,262 @@
+"""Group-buys: the rules without a database, then whole groups in chat."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from follower import Follower
+from town import Town
+
+from models.figures import Figures, GroupFigures
+from models.groupbuy import (
+    AlreadyIn,
+    Group,
+    GroupFailed,
+    GroupFilled,
+    GroupFull,
+    GroupOver,
+    LastMinutes,
+    NotIn,
+    Seat,
+    SeatBeingPaid,
+    free_number,
+    minutes_left,
+)
+from models.offer import OfferOdd, offer_sane
+
+NOW = datetime(2026, 3, 2, 4, 0, tzinfo=UTC)
+ENDS = NOW + timedelta(hours=24)
+RULES = GroupFigures()
+MEI, HAO, LIN, TAO = 1, 2, 3, 4
+
+
+def group_of(*people: int, size: int = 3, paying: tuple[int, ...] = (), state: str = "forming") -> Group:
+    """A group with these people in it, of whom some are still paying."""
+    seats = [
+        Seat(id=n, n=n, follower_id=who, order_id=n, made=NOW, state="held" if who in paying else "taken")
+        for n, who in enumerate(people, 1)
+    ]
+    paid = len(people) - len(paying)
+    group = Group(code="G7K2", size=size, state=state, deadline=ENDS, paid_seats=paid, head_id=people[0])
+    group.id, group.seats = 1, seats
+    return group
+
+
+# -- the rules, without a database -----------------------------------------------------------------------
+
+
+def test_a_joiner_gets_the_lowest_free_seat() -> None:
+    assert group_of(MEI).join(HAO, NOW, RULES, 10) == 2
+    assert free_number([1, 3], 3) == 2
+
+
+def test_a_group_of_three_takes_no_fourth() -> None:
+    with pytest.raises(GroupFull):
+        group_of(MEI, HAO, LIN).join(TAO, NOW, RULES, 10)
+
+
+def test_a_filled_group_takes_nobody_even_if_a_seat_row_is_missing() -> None:
+    with pytest.raises(GroupFull):
+        group_of(MEI, HAO, state="filled").join(TAO, NOW, RULES, 10)
+
+
+def test_a_seat_that_is_being_paid_is_neither_free_nor_full() -> None:
+    with pytest.raises(SeatBeingPaid) as no:
+        group_of(MEI, HAO, LIN, paying=(LIN,)).join(TAO, NOW + timedelta(minutes=1), RULES, 10)
+    assert no.value.facts["minutes"] == 9
+
+
+def test_nobody_joins_twice() -> None:
+    with pytest.raises(AlreadyIn) as no:
+        group_of(MEI, HAO, paying=(HAO,)).join(HAO, NOW, RULES, 10)
+    assert no.value.facts["paid"] is False
+    with pytest.raises(AlreadyIn):
+        group_of(MEI).join(MEI, NOW, RULES, 10)
+
+
+def test_no_seat_is_given_in_the_last_two_minutes() -> None:
+    assert group_of(MEI).join(HAO, ENDS - timedelta(minutes=2, seconds=1), RULES, 10) == 2
+    with pytest.raises(LastMinutes):
+        group_of(MEI).join(HAO, ENDS - timedelta(minutes=2), RULES, 10)
+
+
+def test_nobody_joins_after_the_deadline_or_a_group_that_failed() -> None:
+    with pytest.raises(GroupOver):
+        group_of(MEI).join(HAO, ENDS, RULES, 10)
+    with pytest.raises(GroupOver):
+        group_of(MEI, state="failed").join(HAO, NOW, RULES, 10)
+
+
+def test_the_last_seat_fills_the_group_and_only_the_last() -> None:
+    group = group_of(MEI, HAO)
+    group.seat_taken(HAO, NOW)
+    assert (group.state, group.take_news()) == ("forming", [])
+    group = group_of(MEI, HAO, LIN)
+    group.seat_taken(LIN, NOW)
+    assert (group.state, group.take_news()) == ("filled", [GroupFilled(1, "G7K2", LIN)])
+
+
+def test_a_group_fails_at_its_deadline_and_is_judged_once() -> None:
+    group = group_of(MEI, HAO)
+    assert not group.due(ENDS - timedelta(seconds=1), RULES)
+    with pytest.raises(ValueError, match="time left"):
+        group.fail(ENDS - timedelta(seconds=1))
+    assert group.due(ENDS, RULES)
+    group.fail(ENDS)
+    group.fail(ENDS + timedelta(minutes=1))
+    assert (group.state, group.take_news()) == ("failed", [GroupFailed(1, "G7K2", 2)])
+    assert not group.due(ENDS + timedelta(minutes=1), RULES)
+
+
+def test_a_due_group_waits_six_minutes_for_a_payment_that_may_still_be_found() -> None:
+    group = group_of(MEI, HAO, paying=(HAO,))
+    assert not group.due(ENDS + timedelta(minutes=5, seconds=59), RULES)
+    assert group.due(ENDS + timedelta(minutes=6), RULES)
+
+
+def test_the_earliest_member_heads_it_when_the_opener_leaves() -> None:
+    group = group_of(MEI, HAO, LIN, size=5, paying=(LIN,))
+    assert group.head_without(group.leave(MEI, NOW)) == HAO
+    assert group.head_without(group.leave(HAO, NOW)) == MEI
+    assert group_of(MEI).head_without(group_of(MEI).leave(MEI, NOW)) == 0
+
+
+def test_one_leaves_a_forming_group_only() -> None:
+    with pytest.raises(NotIn):
+        group_of(MEI, HAO, paying=(HAO,)).leave(HAO, NOW)  # the order is closed, not the group left
+    with pytest.raises(GroupFull):
+        group_of(MEI, HAO, LIN, state="filled").leave(MEI, NOW)
+    with pytest.raises(GroupOver):
+        group_of(MEI).leave(MEI, ENDS)
+
+
+def test_minutes_are_said_whole_and_never_none() -> None:
+    assert minutes_left(NOW, 10, NOW + timedelta(seconds=1)) == 10
+    assert minutes_left(NOW, 10, NOW + timedelta(minutes=30)) == 1
+
+
+@pytest.mark.parametrize(("size", "price", "hours"), [(1, 2990, 24), (11, 2990, 24), (3, 0, 24), (3, 8800, 24)])
+def test_an_offer_outside_what_can_be_kept_is_refused(size: int, price: int, hours: int) -> None:
+    with pytest.raises(OfferOdd):
+        offer_sane(size, price, hours, 8800, Figures().group)
+    offer_sane(3, 8799, 24, 8800, Figures().group)
+
+
+# -- in chat ---------------------------------------------------------------------------------------------
+
+WHERE = "张三 13800138000 浙江省杭州市西湖区文三路1号"
+
+
+async def offered(town: Town, command: str = "设团 A1 3人 19.9 24小时") -> Follower:
+    """A merchant who has set a group-buy on A1."""
+    boss = await town.owner()
+    await boss.says("停团 A1")  # the demo shop has one of its own
+    shown = await boss.says(command)
+    while "哪种" in shown.text:
+        shown = await boss.says("1")
+    digits = re.search(r"确认 (\d{4})", shown.text)
+    assert digits, shown.text
+    done = await boss.says(f"确认 {digits[1]}")
+    assert "设好了" in done.text, done.text
+    return boss
+
+
+async def ordered(person: Follower, words: str):  # type: ignore[no-untyped-def]
+    """Says it, and answers where it goes."""
+    heard = await person.says(words)
+    if "寄到" in heard.text or "地址" in heard.text:
+        heard = await person.says(WHERE)
+    return heard
+
+
+async def in_group(town: Town, person: Follower, words: str) -> str:
+    """Opens or joins, pays, and hears of it; the group's code."""
+    await person.follows()
+    placed = await ordered(person, words)
+    await person.pays(placed)
+    await town.settles()
+    told = "\n".join(h.text for h in person.inbox)
+    code = re.search(r"G[2-9A-HJ-NP-Z]{3}", told)
+    assert code, (placed.text, told)
+    return code[0]
+
+
+async def test_a_group_is_opened_joined_and_filled_and_everybody_is_told(town: Town) -> None:
+    boss = await offered(town)
+    mei, hao, lin, tao = (town.wechat(n) for n in ("小美", "小浩", "小林", "小陶"))
+    code = await in_group(town, mei, "开团 A1")
+    assert await in_group(town, hao, f"参团{code}") == code
+    shown = await tao.says(code)
+    assert "还差 1 人" in shown.text
+    assert await in_group(town, lin, f"参团 {code}") == code
+    await town.later(minutes=1)
+    for person in (mei, hao):
+        assert any("成团了" in h.text for h in person.inbox), person
+    assert "满了" in (await tao.says(f"参团 {code}")).text
+    assert "已经成团" in (await mei.says("我的团")).text or "已成团" in (await mei.says("我的团")).text
+    assert (await boss.says("待发货")).text.count("A1") or "3" in (await boss.says("待发货")).text
+
+
+async def test_a_group_that_does_not_fill_fails_and_every_paid_seat_is_refunded(town: Town) -> None:
+    await offered(town)
+    mei, hao = town.wechat("小美"), town.wechat("小浩")
+    code = await in_group(town, mei, "开团 A1")
+    await in_group(town, hao, f"参团 {code}")
+    await town.later(hours=24, minutes=1)
+    await town.later(minutes=2)
+    await town.later(minutes=2)
+    for person in (mei, hao):
+        heard = "\n".join(h.text for h in person.inbox)
+        assert "没拼成" in heard, heard
+    assert "没成团" in (await mei.says("我的团")).text
+    assert "结束" in (await hao.says(f"参团 {code}")).text
+
+
+async def test_a_seat_that_is_not_paid_in_time_is_free_again(town: Town) -> None:
+    await offered(town, "设团 A1 2人 19.9 24小时")
+    mei, hao, lin = (town.wechat(n) for n in ("小美", "小浩", "小林"))
+    code = await in_group(town, mei, "开团 A1")
+    await hao.follows()
+    await ordered(hao, f"参团 {code}")
+    await lin.follows()
+    assert "正有人付款" in (await lin.says(f"参团 {code}")).text
+    assert "留着" in (await hao.says(f"参团 {code}")).text
+    await town.later(minutes=11)
+    await town.later(minutes=1)
+    assert await in_group(town, lin, f"参团 {code}") == code
+
+
+async def test_leaving_before_it_fills_takes_the_word_again_and_gives_the_money_back(town: Town) -> None:
+    await offered(town)
+    mei, hao = town.wechat("小美"), town.wechat("小浩")
+    code = await in_group(town, mei, "开团 A1")
+    await in_group(town, hao, f"参团 {code}")
+    first = await mei.says("退团")
+    assert "再回一次" in first.text
+    assert "已经在团里" in (await mei.says(f"看 {code}")).text  # looking leaves the question
+    assert "再回一次" in (await mei.says(f"退团 {code}")).text
+    assert "请回 退团" in (await mei.says("好")).text
+    assert "已退出" in (await mei.says("退团")).text
+    await town.later(minutes=2)
+    assert any("团长" in h.text for h in hao.inbox)
+    assert "还差 2 人" in (await hao.says(code)).text
+
+
+async def test_one_cannot_be_in_two_live_groups_of_the_same(town: Town) -> None:
+    await offered(town)
+    mei = town.wechat("小美")
+    code = await in_group(town, mei, "开团 A1")
+    again = await ordered(mei, "开团 A1")
+    assert code in again.text
+    assert "合计" not in again.text
+
+
+async def test_setting_an_offer_shows_before_and_after_and_takes_four_digits(town: Town) -> None:
+    boss = await town.owner()
+    assert "还缺" in (await boss.says("设团 A1")).text
+    assert "确认" not in (await town.wechat("小美").says("设团 A1 3人 19.9 24小时")).text
+    await offered(town)
+    mei = town.wechat("小美")
+    assert "人团" in (await mei.says("团")).text
+    assert "不再开新团" in (await boss.says("停团 A1")).text
+    assert "没有拼团" in (await mei.says("开团 A1")).text

@@ -1,0 +1,173 @@
+"""The races, on PostgreSQL, each with a control twin that fails when the guard is off.
+
+SQLite lets one writer in at a time and hides what PostgreSQL shows: a rush that is green there proves nothing.
+"""
+
+import asyncio
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select, text, true
+from town import Town
+
+from models import groupbuy, product, settlement
+from models.base import Work
+from models.groupbuy import Group, Seat
+from models.order import Order
+from models.payment import Payment
+from models.product import Product, Sku
+from models.refund import Refund
+from models.verify import offenders
+
+pytestmark = pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+
+ADDRESS = "地址 张三 13800138000 浙江省杭州市西湖区文三路1号"
+BUYERS = 24
+PIECES = 5
+
+
+async def run(town: Town, *statements: str) -> None:
+    async with town.stage.house.store.engine.begin() as connection:
+        for statement in statements:
+            await connection.execute(text(statement))
+
+
+async def one(town: Town, statement: Any) -> Any:
+    row = await town.stage.house.store.reader.one(statement)
+    return row[0] if row is not None else None
+
+
+async def crowd(town: Town, count: int) -> list[Any]:
+    """So many followers who have said where they live."""
+    people = [town.wechat(f"客人{i}") for i in range(count)]
+    for person in people:
+        await person.says(ADDRESS)
+    return people
+
+
+async def stock(town: Town, pieces: int) -> int:
+    """A11's first spec has just so many pieces, and nothing else of it is for sale."""
+    sku = await one(
+        town, select(Sku.id).join(Product, Product.id == Sku.product_id).where(Product.code == "A11").order_by(Sku.place)
+    )
+    await run(town, f"UPDATE sku SET on_hand = {pieces}, held = 0 WHERE id = {int(sku)}")
+    return int(sku)
+
+
+async def all_buy(town: Town, count: int) -> tuple[int, int]:
+    """Everybody buys one at the same moment; (orders made, pieces held)."""
+    people = await crowd(town, count)
+    sku = await stock(town, PIECES)
+    await asyncio.gather(*(p.says("buy A11 x1") for p in people))
+    await asyncio.gather(*(p.says("1") for p in people))
+    made = await one(town, select(func.count()).select_from(Order).where(Order.state == "pending"))
+    held = await one(town, select(Sku.held).where(Sku.id == sku))
+    return int(made), int(held)
+
+
+async def test_the_last_pieces_are_sold_once_each_however_many_ask_at_the_same_moment(town: Town) -> None:
+    made, held = await all_buy(town, BUYERS)
+    assert (made, held) == (PIECES, PIECES)
+    assert await offenders(town.stage.house.store, town.stage.house.clock.now()) == []
+
+
+async def test_control_without_the_guard_the_last_pieces_are_oversold(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(product, "room_for", lambda quantity: true())
+    await run(town, "ALTER TABLE sku DROP CONSTRAINT ck_sku_held_within_stock")
+    made, _ = await all_buy(town, BUYERS)
+    assert made > PIECES, "the race did not happen: this test has lost its teeth"
+
+
+async def forming(town: Town) -> tuple[str, int]:
+    """A group of two with one paid seat: its code and its id."""
+    opener = town.wechat("团长")
+    await opener.says(ADDRESS)
+    await opener.pays(await opener.says("开团 A6"))
+    await town.settles()
+    row = await town.stage.house.store.reader.one(select(Group.code, Group.id))
+    assert row is not None
+    return row.code, row.id
+
+
+async def all_join(town: Town) -> int:
+    """Ten join for the one free seat at the same moment; how many seats are held or taken."""
+    people = await crowd(town, 10)
+    code, group = await forming(town)
+    await asyncio.gather(*(p.says(f"参团 {code}") for p in people))
+    held = await one(
+        town, select(func.count()).select_from(Seat).where(Seat.group_id == group, Seat.state != "freed")
+    )
+    return int(held)
+
+
+async def test_the_last_seat_is_given_once(town: Town) -> None:
+    assert await all_join(town) == 2
+    assert await offenders(town.stage.house.store, town.stage.house.clock.now()) == []
+
+
+async def test_control_without_the_numbered_seat_the_last_one_is_given_to_several(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await run(town, "DROP INDEX uq_seat_number")
+    monkeypatch.setattr(groupbuy, "free_number", lambda taken, size: size)
+    monkeypatch.setattr(groupbuy.Group, "join", lambda self, *given, **more: None)
+    assert await all_join(town) > 2, "the race did not happen: this test has lost its teeth"
+
+
+async def paid_thrice(town: Town) -> tuple[int, int]:
+    """An order whose callback comes three times at once; (payments written, refunds owed)."""
+    buyer = town.wechat("小美")
+    await buyer.says(ADDRESS)
+    await buyer.says("买 A11")
+    order = await buyer.says("1")
+    town.stage.cashier.withhold = True
+    await buyer.pays(order)
+    town.stage.cashier.withhold = False
+    await asyncio.gather(*(town.stage.cashier.deliver() for _ in range(3)))
+    payments = await one(town, select(func.count()).select_from(Payment))
+    refunds = await one(town, select(func.count()).select_from(Refund))
+    return int(payments), int(refunds)
+
+
+async def test_a_callback_that_comes_three_times_at_once_is_credited_once(town: Town) -> None:
+    assert await paid_thrice(town) == (1, 0)
+    assert await one(town, select(Order.state)) == "paid"
+    assert await offenders(town.stage.house.store, town.stage.house.clock.now()) == []
+
+
+async def test_control_without_the_known_transaction_a_repeated_callback_is_new_money(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(work: Work, transaction_id: str) -> bool:
+        return False
+
+    monkeypatch.setattr(settlement, "known", never)
+    await run(town, "ALTER TABLE payment DROP CONSTRAINT uq_payment_transaction_id")
+    payments, _ = await paid_thrice(town)
+    assert payments > 1, "the race did not happen: this test has lost its teeth"
+
+
+async def test_one_message_three_times_at_once_makes_one_order(town: Town) -> None:
+    buyer = town.wechat("小美")
+    await buyer.says(ADDRESS)
+    await buyer.says("买 A11")
+    first = await buyer.says("1")
+    again = await buyer.gets_it_again(first, 3, at_once=True)
+    assert {h.text for h in again} == {first.text}
+    assert await one(town, select(func.count()).select_from(Order)) == 1
+
+
+async def test_control_without_the_inbox_the_message_is_handled_anew(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    buyer = town.wechat("小美")
+    await buyer.says(ADDRESS)
+    first = await buyer.says("buy A11 x2")
+    first = await buyer.says("1")
+    await run(town, "DELETE FROM inbox")
+    await town.stage.house.shared.keep("", "", "", None)
+    town.stage.house.shared._kept.clear()  # type: ignore[attr-defined]
+    again = await buyer.gets_it_again(first, 1)
+    assert again[0].text != first.text, "the message was known although nothing had been kept of it"
