@@ -33,7 +33,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--people", type=int, default=20_000, help="followers who speak (20000; at least 5000)")
     parser.add_argument("--own", action="store_true", help="our own load, also where wrk is on PATH")
     parser.add_argument("--save", type=Path, metavar="FILE", help="write the page there, as docs/performance.md")
-    parser.add_argument("--profile", action="store_true", help="run our servers under cProfile: where the time goes")
+    parser.add_argument(
+        "--profile", type=Path, metavar="FOLDER", help="run our servers under cProfile and keep what it finds there"
+    )
     parser.add_argument("--lock", action="store_true", help="pin the newest peers and end")
     return parser
 
@@ -84,12 +86,16 @@ def _bench(given: argparse.Namespace) -> int:
     peers = _peers(names)
     facts["peers"] = environment.versions(peers, *PACKAGES) if peers else "not installed"
     facts["the project"] = environment.versions(Path(sys.executable), "aiohttp", "SQLAlchemy", "asyncpg", "redis")
+    if given.profile:
+        given.profile.mkdir(parents=True, exist_ok=True)
     stores = asyncio.run(Stores.start()) if SHOP in names else None
     if stores is not None:
         facts["stores"] = stores.what
     folder = Path(tempfile.mkdtemp(prefix="bench-", dir=environment.home()))  # a disk, where /tmp may be none
     try:
-        field = Field(Account.fresh(), cores, folder, given.people, peers, stores, given.profile)
+        field = Field(
+            Account.fresh(), cores, folder, given.people, peers, stores, given.profile and given.profile.resolve()
+        )
         able = [name for name in names if field.can(name)]
         for name in set(names) - set(able):
             print(f"{name} is left out: the peers are not installed", file=sys.stderr)
@@ -98,8 +104,8 @@ def _bench(given: argparse.Namespace) -> int:
         run = Run(field, able, given.rounds, given.seconds, CONNECTIONS, wrk)
         page = report.page(run(), facts)
         print(page, end="")
-        if given.profile:
-            _profiles(field, able)
+        for name in ours(able) if given.profile else ():
+            _profile(given.profile / f"{name}.profile")
         if given.save:
             given.save.write_text(page, encoding="utf-8")
     finally:
@@ -119,11 +125,11 @@ def _peers(names: Sequence[str]) -> Path | None:
         return None
 
 
-def _profiles(field: Field, names: Sequence[str]) -> None:
-    print("\nUnder the profiler every Python call costs extra: read the order, not the figures above.")
-    for name in ours(names):
-        print(f"\n{name}")
-        pstats.Stats(str(field.profile_of(name))).sort_stats("tottime").print_stats(45)
+def _profile(kept: Path) -> None:
+    print(f"\n{kept}, CPU of the loop's thread; every Python call costs extra under a profiler: read the order only")
+    profile = pstats.Stats(str(kept))
+    profile.sort_stats("cumulative").print_stats(r"/(bot|handlers|models)/", 40)
+    profile.sort_stats("tottime").print_stats(25)
 
 
 if __name__ == "__main__":

@@ -55,7 +55,7 @@ class Field:
     people: int
     peers: Path | None  # the Python of the peers' environment
     stores: Stores | None
-    profile: bool = False
+    profiles: Path | None = None  # where the project's servers leave their profiles
 
     def can(self, name: str) -> bool:
         """Whether it can be run here; the aiohttp peer needs nothing that the project has not."""
@@ -70,8 +70,8 @@ class Field:
         port = free_port()
         words = self._words(name, port, folder)
         environ = self._environment(theirs=name not in OURS)
-        if self.profile and name in OURS:
-            environ["BENCH_PROFILE"] = str(self.profile_of(name))
+        if self.profiles and name in OURS:
+            environ["BENCH_PROFILE"] = str(self.profiles / f"{name}.profile")
         server = Server(words, port, folder, environ, self.cores.server)
         try:
             server.wait()
@@ -79,10 +79,6 @@ class Field:
             server.stop()
             raise
         return server
-
-    def profile_of(self, name: str) -> Path:
-        """Where a server leaves its profile when it ends."""
-        return self.folder / f"{name}.profile"
 
     def _environment(self, *, theirs: bool) -> dict[str, str]:
         kept = {key: os.environ[key] for key in ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR") if key in os.environ}

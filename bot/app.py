@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import logging
 from collections.abc import Callable, Coroutine, Mapping
@@ -11,7 +12,6 @@ from typing import Any
 
 import aiohttp
 from aiohttp import web
-
 
 from bot.channel import Channel
 from bot.clock import Clock, Ticks
@@ -27,12 +27,13 @@ from bot.settings import Settings
 from bot.shared import InProcess, InRedis, Shared
 from bot.web import health, pages
 from bot.web.drawing import Easel
+from bot.web.poster import CardFacts, draw_card
 from bot.wechat import webhook as wechat_webhook
 from bot.wechat.api import WeChat
 from bot.wechat.tokens import TokensShared
 from bot.weibo import webhook as weibo_webhook
 from bot.weibo.api import Weibo
-from handlers.data import synonyms
+from handlers.data import synonyms, topics
 from handlers.errands import AskRefund, AskTrade, CloseTrade, DrawCard, PayBack, Prepay
 from handlers.routing import load
 from models import tables, tick
@@ -45,8 +46,9 @@ from models.store import Store
 
 log = logging.getLogger(__name__)
 
-STOP_SECONDS = 10.0
+STOP_SECONDS = 4.0  # for requests in hand, and again for promises in hand: a supervisor's patience is 10
 CATALOG_SECONDS = 2
+KEYS_SECONDS = 60
 
 
 def figures_of(settings: Settings) -> Figures:
@@ -72,24 +74,29 @@ class Tasks:
 
     def __init__(self) -> None:
         self._all: set[asyncio.Task[Any]] = set()
-        self._closed = False
+        self._endless: set[asyncio.Task[Any]] = set()
 
-    def spawn(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        """Run beside everything else; whoever awaits the task gets its result or failure."""
+    def spawn(self, coroutine: Coroutine[Any, Any, Any], *, endless: bool = False) -> asyncio.Task[Any]:
+        """Run beside everything else; whoever awaits the task gets its result or failure.
+
+        An `endless` one runs until the house closes, and nobody waits for its end.
+        """
         task = asyncio.get_running_loop().create_task(coroutine)
         self._all.add(task)
+        if endless:
+            self._endless.add(task)
         task.add_done_callback(self._ended)
         return task
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._all.discard(task)
+        self._endless.discard(task)
         if not task.cancelled() and (failure := task.exception()) is not None:
             log.error("a task failed", exc_info=failure)
 
     async def settle(self, seconds: float) -> None:
         """Wait until what is in hand is finished, at most so long."""
-        mine = asyncio.current_task()
-        pending = {t for t in self._all if t is not mine}
+        pending = self._all - self._endless - {asyncio.current_task()}
         if pending:
             await asyncio.wait(pending, timeout=seconds)
 
@@ -123,9 +130,7 @@ class House:
             InRedis(settings.redis.url, self.clock.now) if settings.redis.url else InProcess(self.clock.now)
         )
         self.catalogs = Catalogs(synonyms())
-        self.face = Face(
-            data("templates"), settings.shop.timezone, settings.shop.name, settings.shop.public_url
-        )
+        self.face = Face(data("templates"), settings.shop.timezone, settings.shop.name, settings.shop.public_url)
         self.tasks = Tasks()
         self.ticks = Ticks()
         self.shop = load(providable)
@@ -133,9 +138,7 @@ class House:
         self.stopping = False
         rooms: dict[str, Room] = {}
         if settings.wechat:
-            rooms["wechat"] = Room(
-                settings.wechat.room_bytes, "bytes", settings.wechat.tappable, pictures=True
-            )
+            rooms["wechat"] = Room(settings.wechat.room_bytes, "bytes", settings.wechat.tappable, pictures=True)
         if settings.weibo:
             rooms["weibo"] = Room(settings.weibo.room_characters, "characters")
         self.desk = Desk(
@@ -174,9 +177,7 @@ class House:
             merchant = Merchant.read(settings.wechat_pay, settings.wechat.app_id)
             self.pay = WxPay(merchant, self.http, self.clock.now)
             self.till = Till(self.pay, self.clock, settings)
-            performers |= {
-                kind: self.till.perform for kind in (Prepay, AskTrade, CloseTrade, PayBack, AskRefund)
-            }
+            performers |= dict.fromkeys((Prepay, AskTrade, CloseTrade, PayBack, AskRefund), self.till.perform)
         self.courier = Courier(
             self.store,
             self.clock,
@@ -195,9 +196,7 @@ class House:
         app = web.Application(client_max_size=64 * 1024)
         app.middlewares.append(pages.headers(self))
         if self.settings.wechat:
-            app.add_routes(
-                wechat_webhook.doors(self.settings.wechat, self.desk, self.clock, count=self.count)
-            )
+            app.add_routes(wechat_webhook.doors(self.settings.wechat, self.desk, self.clock, count=self.count))
         if self.settings.weibo:
             app.add_routes(weibo_webhook.doors(self.settings.weibo, self.desk, self.clock, count=self.count))
         if self.pay is not None:
@@ -214,16 +213,28 @@ class House:
         """Start what runs by itself: write-behind, the catalogue's look, and, where this process works, the rest."""
         self.ticks.every(1, "write-behind", self.desk.write_behind)
         self.ticks.every(CATALOG_SECONDS, "catalogue", self._refresh)
+        if self.pay is not None:
+            self.ticks.every(KEYS_SECONDS, "pay-keys", self._refresh_keys)
         if self.works:
             for one in self.shop.ticks:
                 self.ticks.every(10, one.name, lambda one=one: self.desk.look(one))  # type: ignore[misc]
-            self.tasks.spawn(self.courier.listen())
-            self.tasks.spawn(self.courier.run())
-            self.tasks.spawn(self._beat())
+            for endless in (self.courier.listen(), self.courier.run(), self._beat()):
+                self.tasks.spawn(endless, endless=True)
         self.ticks.start()
+
+    def warm(self) -> None:
+        """Read what the first visitor would otherwise wait for; in a thread, 0.8 s of work."""
+        topics().match("在吗")
+        first = CardFacts("shop", self.figures.shop_name, "", None, None, "", "", "", "https://weixin.qq.com", None, "")
+        draw_card(first)
 
     async def _refresh(self) -> None:
         await self.catalogs.refresh(self.store.reader)
+
+    async def _refresh_keys(self) -> None:
+        """A callback has shown a serial that nobody knows: the request only noted it, here it is asked for."""
+        if self.pay is not None and self.pay.keys.wanted:
+            await self.pay.refresh_keys()
 
     async def _beat(self) -> None:
         """A worker's heartbeat, for readyz."""
@@ -248,11 +259,15 @@ class House:
             await tick.set_offset(Work(session, self.clock.now()), self.clock.offset)
         await self.look_all()
 
-    async def stop(self) -> None:
-        """Take nothing new, finish what is in hand within 10 seconds, close."""
-        self.stopping = True
+    async def stop(self, seconds: float = STOP_SECONDS) -> None:
+        """Take nothing new, finish what is in hand within so many seconds, close."""
+        self.stopping = self.courier.paused = True
         self.ticks.stop()
-        await self.tasks.settle(0 if not self.desk.busy else STOP_SECONDS)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self.tasks.settle(seconds)
+                async with self.courier._busy:  # the round that is under way, to its end
+                    pass
         await self.desk.write_behind()
         await self.tasks.close()
         await self.http.close()

@@ -93,11 +93,7 @@ async def seeded(settings: Settings, size: str) -> int:
     """Load the demo goods into an empty shop."""
     async with _store(settings) as store:
         count = await seed(store, Clock(), size)
-    say(
-        f"{count} products were put on the shelf"
-        if count
-        else "the shop has goods already; nothing was changed"
-    )
+    say(f"{count} products were put on the shelf" if count else "the shop has goods already; nothing was changed")
     return 0
 
 
@@ -255,11 +251,7 @@ async def _alone(settings: Settings, *, serving: bool) -> AsyncIterator[str]:
         async with store.engine.connect() as connection:
             asked = text("SELECT pg_try_advisory_lock(:n)").bindparams(bindparam("n", SERVE_LOCK))
             free = (await connection.execute(asked)).scalar_one()
-            yield (
-                ""
-                if free
-                else "without Redis one process serves; another is running already. Set [redis] url."
-            )
+            yield ("" if free else "without Redis one process serves; another is running already. Set [redis] url.")
     finally:
         await store.close()
 

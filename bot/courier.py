@@ -77,9 +77,7 @@ class Courier:
             # One follower's messages keep their order; different followers do not wait for each other.
             rows: dict[object, list[Promise]] = {}
             for one in taken:
-                rows.setdefault(
-                    one.follower_id if one.kind not in ("errand", "event") else one.id, []
-                ).append(one)
+                rows.setdefault(one.follower_id if one.kind not in ("errand", "event") else one.id, []).append(one)
             gate = asyncio.Semaphore(AT_ONCE)
 
             async def keep(row: list[Promise]) -> None:
@@ -120,9 +118,7 @@ class Courier:
             if one.attempts >= TRIES[one.kind]:
                 await self._give_up(work, one, why)
             else:
-                await outbox.settle(
-                    work, one, "due", error=why, again=outbox.next_try(work.now, one.attempts)
-                )
+                await outbox.settle(work, one, "due", error=why, again=outbox.next_try(work.now, one.attempts))
 
     async def _give_up(self, work: Work, one: Promise, why: str) -> None:
         """What is owed to a person is shown at the next visit; errands stay for the alarm."""
@@ -144,9 +140,7 @@ class Courier:
     async def _say(self, one: Promise) -> None:
         async with self._work() as work:
             follower = await work.one(
-                select(Follower.channel, Follower.who, Follower.following).where(
-                    Follower.id == one.follower_id
-                )
+                select(Follower.channel, Follower.who, Follower.following).where(Follower.id == one.follower_id)
             )
             if follower is None or not await self._may_go(work, one, follower.channel, follower.following):
                 return
@@ -207,18 +201,14 @@ class Courier:
                     await self._give_up(work, one, why)
                 case "gone":
                     await work.session.execute(
-                        update(Follower)
-                        .where(Follower.id == one.follower_id)
-                        .values(following=False, left_at=work.now)
+                        update(Follower).where(Follower.id == one.follower_id).values(following=False, left_at=work.now)
                     )
                     await outbox.drop_pushes(work, one.follower_id)
                     await self._give_up(work, one, why)
                 case "muted" | "bad":
                     await self._give_up(work, one, why)
                 case "unknown" if one.kind == "push":
-                    await outbox.settle(
-                        work, one, "unknown", error=why
-                    )  # marketing is never repeated on a doubt
+                    await outbox.settle(work, one, "unknown", error=why)  # marketing is never repeated on a doubt
                 case "unknown":
                     await self._missed(work, one, why)
                 case _:

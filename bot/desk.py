@@ -196,9 +196,7 @@ class Desk:
 
         def find(role: Role) -> tuple[Intent, bool]:
             try:
-                return resolve(
-                    told, step.talking, step.now, self.catalogs.current, role=role, lost=lost
-                ), False
+                return resolve(told, step.talking, step.now, self.catalogs.current, role=role, lost=lost), False
             except Lost as gone:
                 listing = gone.listing if gone.listing is not None and not gone.listing.changes else None
                 return listing or self.shop.kinds["stale"](told), True
@@ -297,9 +295,7 @@ class Desk:
         await work.session.flush()
         return Done(reply, answer, errand), row.number
 
-    async def _with_missed(
-        self, work: Work, row: Talk, follower: int, channel: str, answer: Answer
-    ) -> Answer:
+    async def _with_missed(self, work: Work, row: Talk, follower: int, channel: str, answer: Answer) -> Answer:
         """What could not be sent stands on top of the next answer."""
         missed = await outbox.take_missed(work, follower, 3)
         row.missed = max(0, row.missed - 3)
@@ -365,9 +361,7 @@ class Desk:
         for due in await call(one.look, None, lambda kind: provide(step, kind)):
             try:
                 await self.fact(due)
-            except (
-                Exception
-            ):  # one thing that fails does not keep the others waiting; the next slot looks again
+            except Exception:  # one thing that fails does not keep the others waiting; the next slot looks again
                 log.exception("due step failed", extra={"intent": due.verb})
 
     async def react(self, name: str, event: Event, errand: outbox.Promise) -> None:
@@ -388,9 +382,7 @@ class Desk:
         async with self.store.session() as session, session.begin():
             yield Work(session, self.clock.now())
 
-    async def _tried(
-        self, work: Work, step: Step, intent: Intent, *, fact: bool
-    ) -> tuple[Reply, Post, Intent]:
+    async def _tried(self, work: Work, step: Step, intent: Intent, *, fact: bool) -> tuple[Reply, Post, Intent]:
         """The handler and its reactions in a savepoint; a lost guard runs it again, everything read afresh."""
         for attempt in range(TRIES):
             savepoint = await work.session.begin_nested()
@@ -528,7 +520,7 @@ class Desk:
             await heard(work, rows)
 
     async def _too_many(self, told: Told, talk_name: str) -> Answer | None:
-        """A follower who writes faster than a person can is asked once a minute to slow down; leaving is always heard."""
+        """Who writes faster than a person can is asked once a minute to slow down; leaving is always heard."""
         limits = self.figures.limits
         left = await self.shared.allow(f"say:{talk_name}", limits.messages_per_minute, 60)
         if left >= 0 or told.kind in ("unfollow", "follow") or "退" in told.text:

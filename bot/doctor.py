@@ -1,4 +1,4 @@
-"""Looks the shop over: what is dangerous, what is missing, what this account may do and what is therefore not offered."""
+"""Looks the shop over: what is dangerous, what is missing, and what this account may not do."""
 
 from __future__ import annotations
 
@@ -50,7 +50,9 @@ async def examine(settings: Settings, say: Callable[[str], None]) -> int:
         fault("neither [wechat] nor [weibo] is set: nobody can talk to this shop")
     if settings.wechat is not None:
         if settings.wechat.plain:
-            say("! wechat.plain: anybody who saw one query string can write in a follower's name; staff commands are off")
+            say(
+                "! wechat.plain: whoever saw one query string can write as any follower; staff commands are off"
+            )
         if settings.wechat.trust_plain:
             say("! wechat.trust_plain: the shop believes unsigned messages; for test accounts only")
         if settings.wechat_pay is None:

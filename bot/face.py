@@ -55,9 +55,7 @@ class Answer:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Answer:
         article = data.get("article")
-        return cls(
-            str(data.get("text", "")), str(data.get("media_id", "")), Article(*article) if article else None
-        )
+        return cls(str(data.get("text", "")), str(data.get("media_id", "")), Article(*article) if article else None)
 
 
 @dataclass(frozen=True)
@@ -140,9 +138,7 @@ class Face:
         key = (template, kind)
         if key not in self._known:
             self._known[key] = None
-            for name in (
-                (f"{template}.{kind}.txt", f"{template}.txt") if kind != "html" else (f"{template}.html",)
-            ):
+            for name in (f"{template}.{kind}.txt", f"{template}.txt") if kind != "html" else (f"{template}.html",):
                 try:
                     self.chat.get_template(name)
                 except TemplateNotFound:
@@ -193,9 +189,7 @@ class Face:
             return Rendered(Answer(text=whole, article=article), offered, rest)
         return Rendered(Answer(text=whole), offered if numbers else (), rest)
 
-    def _with_choices(
-        self, text: str, offered: tuple[Choice, ...], room: Room, numbers: bool, lines: int
-    ) -> str:
+    def _with_choices(self, text: str, offered: tuple[Choice, ...], room: Room, numbers: bool, lines: int) -> str:
         shown = []
         for i, choice in enumerate(offered, 1):
             link = self._link(choice, room) if i <= TAPPABLE_LINKS else _harmless(choice.label)
@@ -216,9 +210,7 @@ class Face:
         code = code_of(choice.intent)
         words = label if code else phrase_of(choice.intent) or label
         attribute = escape(words.replace("&", "＆").replace("#", "＃"), quote=True)
-        return (
-            f'<a href="weixin://bizmsgmenu?msgmenucontent={attribute}&msgmenuid={code or "say"}">{label}</a>'
-        )
+        return f'<a href="weixin://bizmsgmenu?msgmenucontent={attribute}&msgmenuid={code or "say"}">{label}</a>'
 
     def _absolute(self, url: str) -> str:
         return self.public_url + url if url.startswith("/") else url

@@ -37,9 +37,7 @@ async def seed(store: Store, clock: Clock, size: str = "small", *, pictures: boo
             if picture is not None:
                 known = await work.one(select(Picture.sha256).where(Picture.sha256 == picture.sha256))
                 if known is None:
-                    session.add(
-                        Picture(sha256=picture.sha256, jpeg=picture.jpeg, thumb=picture.thumb, made=work.now)
-                    )
+                    session.add(Picture(sha256=picture.sha256, jpeg=picture.jpeg, thumb=picture.thumb, made=work.now))
             product = Product(
                 code=item.code,
                 name=item.name,
@@ -75,9 +73,7 @@ async def seed(store: Store, clock: Clock, size: str = "small", *, pictures: boo
                 ],
             )
             for offer in (o for o in wanted.offers if o.product == item.code):
-                sku = await work.one(
-                    select(Sku.id).where(Sku.product_id == product.id, Sku.label == offer.spec)
-                )
+                sku = await work.one(select(Sku.id).where(Sku.product_id == product.id, Sku.label == offer.spec))
                 if sku is not None:
                     session.add(
                         Offer(

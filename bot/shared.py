@@ -77,9 +77,7 @@ class InProcess:
 
     async def recall(self, message: str, talk: str) -> Recalled:
         now = self._now().timestamp()
-        return Recalled(
-            self._read("m:" + message, now) if message else None, self._read("t:" + talk, now), self._since
-        )
+        return Recalled(self._read("m:" + message, now) if message else None, self._read("t:" + talk, now), self._since)
 
     async def keep(self, message: str, answer: str, talk: str, overlay: str | None) -> None:
         until = self._now().timestamp() + KEEP_SECONDS
@@ -148,7 +146,7 @@ _RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL
 
 
 class InRedis:
-    """For many processes. When Redis is away the process remembers for itself: limits hold per process, money is untouched."""
+    """For many processes. When Redis is away, limits hold per process; money never depended on it."""
 
     def __init__(self, url: str, now: Callable[[], datetime], prefix: str = "tp:") -> None:
         # The default pool refuses caller 101 (measured); this one lets it wait.

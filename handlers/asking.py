@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -26,7 +27,9 @@ class Slot:
     thing: str = ""  # what a code names; left out, it is the thing last shown
 
 
-POINTING = r"(?:刚才)?(?:这|那|此)(?:个|款|一?个|盒|罐|包|单|团)|它|上次那个|第[0-9一二三四五六七八九十]{1,3}(?:个|款|号)"
+POINTING = (
+    r"(?:刚才)?(?:这|那|此)(?:个|款|一?个|盒|罐|包|单|团)|它|上次那个|第[0-9一二三四五六七八九十]{1,3}(?:个|款|号)"
+)
 
 
 def _code(text: str) -> str:
@@ -103,7 +106,7 @@ class Intent:
         **kw: Any,
     ) -> None:
         super().__init_subclass__(**kw)
-        if taken := {"verb", "changes", "personal", "page", "role"} & set(cls.__dict__.get("__annotations__", {})):
+        if taken := {"verb", "changes", "personal", "page", "role"} & set(inspect.get_annotations(cls)):
             raise TypeError(f"{cls.__name__}: {', '.join(taken)} cannot be a field")
         cls.verb, cls.changes, cls.personal, cls.page, cls.role = verb, changes, personal, page, role
         if verb:
@@ -114,9 +117,7 @@ class Intent:
     def to_json(self) -> dict[str, Any]:
         """The intent as it is remembered in the talk, words and all."""
         return {"verb": self.verb} | {
-            f.name: getattr(self, f.name)
-            for f in dataclasses.fields(self)
-            if getattr(self, f.name) != f.default
+            f.name: getattr(self, f.name) for f in dataclasses.fields(self) if getattr(self, f.name) != f.default
         }
 
     def filled(self, **fields: Any) -> Self:

@@ -106,9 +106,7 @@ async def change(
 
 
 @shop.on("删 {line}", "删除 {line}", "删掉 {line}", "remove {line}")
-async def drop(
-    what: DropFromCart, me: Follower, cart: Cart, figures: Figures, talk: Talking, now: datetime
-) -> Reply:
+async def drop(what: DropFromCart, me: Follower, cart: Cart, figures: Figures, talk: Talking, now: datetime) -> Reply:
     """Take out the line that had this number when the cart was last shown."""
     shown = _on_screen(talk, what.line, now)
     basket = await cart.basket(me.id)

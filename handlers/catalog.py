@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from handlers.intents import Back, Browse, Buy, More, OpenGroup, Search, ShowProduct, Subscribe
 from handlers.asking import Intent, remembered
+from handlers.intents import Back, Browse, Buy, More, OpenGroup, Search, ShowProduct, Subscribe
 from handlers.replies import Choice, Reply, listing, reply
 from handlers.routing import Hearing, shop
 from models.catalog import Catalog, Goods
@@ -43,18 +43,16 @@ async def browse(ask: Browse, catalog: Catalog) -> Reply:
             categories=categories,
             category="",
         )
-    return listing(
-        "catalog/shelf", [line_of(g) for g in page], more=following, categories=(), category=category
-    )
+    return listing("catalog/shelf", [line_of(g) for g in page], more=following, categories=(), category=category)
 
 
 @shop.on("看 {product}", "{product}", "show {product}")
-async def show(ask: ShowProduct, catalog: Catalog, stock: ProductGlance) -> Reply:
+async def show(ask: ShowProduct, catalog: Catalog, stock: ProductGlance) -> Reply | Intent:
     """One product: what it is, what it costs, whether it is there, what can be done with it."""
     goods = catalog.get(ask.product)
     if goods is None:
         if not ask.product:
-            return await browse(Browse(), catalog)
+            return Browse()
         raise NotForSale(product=ask.product)
     left = await stock.left(goods.code)
     words = {s.id: s.word for s in goods.specs}
@@ -65,9 +63,7 @@ async def show(ask: ShowProduct, catalog: Catalog, stock: ProductGlance) -> Repl
         if deal is not None:
             steps.append(Choice(f"开团 {deal.size}人 ¥{yuan(deal.price_fen)}", OpenGroup(goods.code)))
     steps.append(Choice("再看看别的", Browse()))
-    return reply("catalog/show", *steps, goods=goods, words=words, deal=deal, left=left).now_seen(
-        "product", goods.code
-    )
+    return reply("catalog/show", *steps, goods=goods, words=words, deal=deal, left=left).now_seen("product", goods.code)
 
 
 @shop.on("搜 {words}", "搜索 {words}", "找找 {words}", "search {words}", "搜{words}")
@@ -85,9 +81,7 @@ async def search(ask: Search, catalog: Catalog) -> Reply:
     page = hits[ask.nth * PAGE : ask.nth * PAGE + PAGE]
     more = Search(ask.words, ask.nth + 1) if len(hits) > (ask.nth + 1) * PAGE else None
     lines = [line_of(catalog.goods[h.doc.code]) for h in page if h.doc.code in catalog.goods]
-    found = listing(
-        "catalog/found", lines, more=more, said=query.said(), guesses=query.guesses, count=len(hits)
-    )
+    found = listing("catalog/found", lines, more=more, said=query.said(), guesses=query.guesses, count=len(hits))
     return found.now_seen("product", page[0].doc.code) if len(hits) == 1 else found
 
 

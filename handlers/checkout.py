@@ -44,9 +44,7 @@ _SO_MANY_OF = re.compile(
     "buy {product}",
     "buy",
 )
-async def buy(
-    wish: Buy, me: Follower, products: Products, figures: Figures, catalog: Catalog
-) -> Reply | Intent:
+async def buy(wish: Buy, me: Follower, products: Products, figures: Figures, catalog: Catalog) -> Reply | Intent:
     """One product: which spec, how many; then it is an order of one line."""
     if not wish.product:
         return reply("checkout/which_product", Choice("看看商品", Browse()))

@@ -20,6 +20,7 @@ from handlers.intents import (
     MyParcel,
     MyPayment,
     MyRefund,
+    NotUnderstood,
     PayOrder,
     Person,
     ProductFacts,
@@ -93,6 +94,9 @@ def _intent(topic: str, hearing: Hearing) -> Intent:
     return AboutShop(topic)
 
 
+shop.hears("unknown", make=lambda told: NotUnderstood(told.text[:200]))
+
+
 @shop.cue(100)
 def everyday(hearing: Hearing) -> Intent | None:
     """A sentence that is one of the everyday questions, before anything is searched."""
@@ -106,9 +110,19 @@ def guesses_for(words: str, catalog: Catalog) -> list[Choice]:
     for guess in TOPICS.guess(words, 3):
         if guess.name in ASKED:
             plain = MINE.get(guess.name)
-            intent: Intent = plain() if plain is not None else Freight() if guess.name == "freight" else AboutShop(guess.name)
+            intent: Intent = (
+                plain() if plain is not None else Freight() if guess.name == "freight" else AboutShop(guess.name)
+            )
             found.append(Choice(ASKED[guess.name], intent))
     return found[:2]
+
+
+@shop.on()
+async def not_understood(ask: NotUnderstood, catalog: Catalog) -> Reply:
+    """「这句我没听懂」 with the two nearest guesses and a person; never searched, never answered in kind."""
+    found = guesses_for(ask.words, catalog)
+    steps = [*found[:2], Choice("人工", Person())]
+    return replace(reply("help/not_understood", *steps, guesses=bool(found)), keeps=True)
 
 
 def _aside(said: Reply) -> Reply:
@@ -155,7 +169,11 @@ async def refund(ask: MyRefund, me: Me, orders: OrderGlance) -> Reply:
     """Where the money is: amount, way back, days."""
     page, _ = await orders.page(me.id, Which.ALL, "", 8)
     back = [o for o in page if o.refunded_fen > 0]
-    return _aside(reply("everyday/refund", Choice("订单", ListOrders()), Choice("人工", Person()), order=back[0] if back else None))
+    return _aside(
+        reply(
+            "everyday/refund", Choice("订单", ListOrders()), Choice("人工", Person()), order=back[0] if back else None
+        )
+    )
 
 
 @shop.on()
@@ -164,7 +182,13 @@ async def change(ask: ChangeOrder, me: Me, orders: OrderGlance) -> Reply:
     order = await _newest(orders, me)
     if order is None:
         return _aside(reply("everyday/no_order", Choice("商品", Browse())))
-    return reply("everyday/change", Choice("看这个订单", ShowOrder(order.no)), Choice("人工", Person()), order=order, unpaid=order.state in UNPAID).now_seen("order", order.no)
+    return reply(
+        "everyday/change",
+        Choice("看这个订单", ShowOrder(order.no)),
+        Choice("人工", Person()),
+        order=order,
+        unpaid=order.state in UNPAID,
+    ).now_seen("order", order.no)
 
 
 @shop.on()
@@ -178,10 +202,12 @@ async def wrong(ask: SomethingWrong, me: Me, orders: OrderGlance, figures: Figur
 @shop.on()
 async def freight(ask: Freight, me: Me, figures: Figures, cart: CartGlance) -> Reply:
     """The rule in one line; with a cart, what is missing to free shipping."""
-    total = await cart.total_fen(me.id)
+    total = sum(line.sum_fen for line in (await cart.basket(me.id)).lines)
     free = figures.order.freight_free_from_fen
     return _aside(
-        reply("everyday/freight", fee=figures.order.freight_fen, free=free, missing=max(0, free - total) if total else 0)
+        reply(
+            "everyday/freight", fee=figures.order.freight_fen, free=free, missing=max(0, free - total) if total else 0
+        )
     )
 
 
@@ -241,7 +267,11 @@ async def anger(ask: Anger, me: Follower, orders: OrderGlance, staff: StaffRoom,
     page, _ = await orders.page(seen.id, Which.UNDER_WAY, "", 3)
     for one in await staff.on_duty(Role.CLERK):
         if one != me.id:
-            post.tell(one, reply("everyday/angry_customer", called=me.called, orders=page), key=f"anger:{me.id}:{one}:{now:%Y%m%d%H}")
+            post.tell(
+                one,
+                reply("everyday/angry_customer", called=me.called, orders=page),
+                key=f"anger:{me.id}:{one}:{now:%Y%m%d%H}",
+            )
     return reply("everyday/anger", Choice("人工", Person()), Choice("订单", ListOrders()), orders=page)
 
 
@@ -250,5 +280,3 @@ async def person(ask: Person, figures: Figures, answers: AnswerGlance) -> Reply:
     """When a person will be there, and how to reach one now."""
     phone = figures.service.phone or await answers.of("电话")
     return _aside(reply("everyday/person", hours=figures.service.hours.replace("-", "–"), phone=phone))
-
-

@@ -13,7 +13,7 @@ _PART = re.compile(r"\{(\w+)\}|([^{}\s]+)|(\s+)")
 
 
 def raw_plain(text: str) -> str:
-    """Words as they were said: width and white space folded, case and characters kept (for names, addresses, reviews)."""
+    """Words as they were said: width and white space folded, case and characters kept (names, addresses, reviews)."""
     folded = unicodedata.normalize("NFKC", text)
     return " ".join("".join(c for c in folded if c.isprintable() or c.isspace()).split())
 
@@ -57,7 +57,7 @@ class Phrase:
 
 
 def phrase(text: str, kind: type[Intent], fixed: dict[str, object]) -> Phrase:
-    """Compile "参团 {group}": a space before a code or a number may be missing, before words only if it is not written."""
+    """Compile "参团 {group}": the space may be missing before a code or number, before words only if not written."""
     source, slots, rank, literals = "", [], [], 0
     space = False
     for found in _PART.finditer(text):
@@ -90,9 +90,7 @@ class Phrases:
 
     def add(self, new: Phrase) -> None:
         for old in self.by_first.get(new.first, []):
-            if old.pattern.pattern == new.pattern.pattern or (
-                old.rank == new.rank and _shape(old) == _shape(new)
-            ):
+            if old.pattern.pattern == new.pattern.pattern or (old.rank == new.rank and _shape(old) == _shape(new)):
                 raise Tie(f"“{old.text}” and “{new.text}” fit the same words")
         self.by_first.setdefault(new.first, []).append(new)
         self.ordered = False

@@ -16,6 +16,7 @@ from handlers.intents import (
     JoinGroup,
     JudgeGroup,
     LeaveGroup,
+    ListOrders,
     MyGroups,
     OpenGroup,
     PayOrder,
@@ -38,7 +39,9 @@ from models.groupbuy import (
     GroupBuys,
     GroupFailed,
     GroupFilled,
+    GroupFull,
     GroupLeft,
+    GroupOver,
     NoSuchGroup,
 )
 from models.groupglance import GroupGlance, GroupLine
@@ -192,7 +195,10 @@ async def leave(
         code = forming[0].code
     if ask.word == "no":
         return reply("groupbuy/stays", Choice("邀请卡", InviteCard(code)), group=code)
-    seat = (await groups.get(code)).leave(me.id, now)
+    try:
+        seat = (await groups.get(code)).leave(me.id, now)
+    except (GroupFull, GroupOver) as no:  # too late to leave: the goods are coming, or the money is
+        return reply("groupbuy/leave_late", Choice("订单", ListOrders()), group=code, full=isinstance(no, GroupFull))
     order = await orders.hold_id(seat.order_id)  # the order before its group: everybody locks in this order
     if ask.word or not _asked_before(talk, code, now):
         shown = reply("groupbuy/leave", group=code, amount_fen=order.total_fen, again=bool(ask.word))

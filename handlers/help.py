@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from handlers.asking import Intent
-from handlers.everyday import guesses_for
 from handlers.intents import (
     BeyondList,
     Browse,
@@ -14,20 +13,16 @@ from handlers.intents import (
     Help,
     ListGone,
     ListOrders,
-    NotUnderstood,
-    Person,
     Search,
     Silent,
     StrangeThing,
 )
 from handlers.replies import Choice, Reply, reply
-from handlers.routing import Told, shop
-from models.catalog import Catalog
+from handlers.routing import shop
 from models.follower import Me
 from models.staff import Role, StaffGlance
 from models.talk import Talking
 
-shop.hears("unknown", make=lambda told: NotUnderstood(told.text[:200]))
 shop.hears("beyond", make=lambda told: BeyondList(int(told.data["n"]), int(told.data["of"])))
 shop.hears("stale", make=lambda told: ListGone())
 shop.hears("job", "view", make=lambda told: Silent())
@@ -48,14 +43,6 @@ async def help(ask: Help, me: Me, staff: StaffGlance, talk: Talking) -> Reply:
 async def silent(ask: Silent) -> Reply:
     """Nothing is to be said to this."""
     return replace(reply("desk/silent"), keeps=True)
-
-
-@shop.on()
-async def not_understood(ask: NotUnderstood, catalog: Catalog, talk: Talking) -> Reply:
-    """「这句我没听懂」 with the two nearest guesses and a person; never searched, never answered in kind."""
-    found = guesses_for(ask.words, catalog)
-    steps = [*found[:2], Choice("人工", Person())]
-    return replace(reply("help/not_understood", *steps, guesses=bool(found)), keeps=True)
 
 
 @shop.on()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Annotated, get_args
 
 from handlers.asking import (
@@ -17,7 +16,6 @@ from handlers.asking import (
     OrderNo,
     ProductCode,
     Quantity,
-    Scene,
     Slot,
     Spec,
     Words,
@@ -40,6 +38,7 @@ StockMove = Annotated[str, Slot("move", r"[+-]?[0-9]{1,5}", str, 2)]
 
 Carrier = Annotated[str, Slot("carrier", "|".join(carrier.WORDS), carrier.named, 1)]
 Tracking = Annotated[str, Slot("tracking", r"[a-z]{0,4}[0-9][0-9a-z-]{2,24}", str.upper, 1)]
+
 
 # fmt: off
 # -- coming and going (follow, help) -------------------------------------------------------------------
@@ -276,4 +275,3 @@ class ReleasePush(Intent, verb="releasepush", changes=True, role=Role.HOUSE): ca
 @dataclass(frozen=True)
 class CardDrawn(Intent, verb="carddrawn", changes=True, role=Role.HOUSE): card: str; to: int; asked: int; drawn: str; media_id: str; good_until: int; scene_url: str; scene_until: int; sha256: str; jpeg: bytes; thumb: bytes; title: str = ""; text: str = ""; link: str = ""
 # fmt: on
-

@@ -48,9 +48,7 @@ async def show_pay(ask: ShowPay, orders: OrderGlance, attempts: AttemptGlance, n
 
 
 @shop.on()
-async def start_pay(
-    ask: StartPay, orders: Orders, attempts: Attempts, figures: Figures, now: datetime
-) -> Reply:
+async def start_pay(ask: StartPay, orders: Orders, attempts: Attempts, figures: Figures, now: datetime) -> Reply:
     """The button: makes the attempt, or uses the one that is open; asked twice, it is the same attempt."""
     order = await orders.by_pay_code(ask.code)
     if not order.payable or order.pay_until <= now:
@@ -111,9 +109,7 @@ async def prepay_made(fact: PrepayMade, orders: Orders, attempts: Attempts, post
 
 
 @shop.on()
-async def prepay_refused(
-    fact: PrepayRefused, orders: Orders, attempts: Attempts, post: Post, now: datetime
-) -> Reply:
+async def prepay_refused(fact: PrepayRefused, orders: Orders, attempts: Attempts, post: Post, now: datetime) -> Reply:
     """The cashier takes no such order; "paid" means that we have missed something."""
     held = await _held(fact.out_trade_no, orders, attempts)
     if held is None:
@@ -259,9 +255,7 @@ async def tell_closed(news: OrderClosed, orders: OrderGlance, post: Post) -> Non
 @shop.when(MoneyCameLate)
 async def tell_late(news: MoneyCameLate, post: Post) -> None:
     """Money that pays nothing: the buyer hears what came, why it goes back, and when."""
-    said = reply(
-        "payment/late", no=news.no, amount_fen=news.amount_fen, cause=news.cause, minutes=news.minutes
-    )
+    said = reply("payment/late", no=news.no, amount_fen=news.amount_fen, cause=news.cause, minutes=news.minutes)
     post.tell(news.follower_id, said, key=f"late:{news.transaction_id}")
 
 
@@ -275,8 +269,6 @@ async def tell_refunded(news: RefundDone, post: Post) -> None:
 @shop.when(RefundStuck)
 async def tell_stuck(news: RefundStuck, staff: StaffRoom, post: Post) -> None:
     """A refund that does not go through reaches those who can do something about it."""
-    said = reply(
-        "payment/refund_stuck", no=news.no, amount_fen=news.amount_fen, error=news.error, again=news.again
-    )
+    said = reply("payment/refund_stuck", no=news.no, amount_fen=news.amount_fen, error=news.error, again=news.again)
     for who in await staff.on_duty(Role.MANAGER):
         post.tell(who, said, key=f"stuck:{news.out_refund_no}:{news.error}:{who}")

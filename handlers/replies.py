@@ -87,9 +87,7 @@ def listing(
     return Reply(template, facts, lines=tuple(lines), choices=choices, more=more)
 
 
-def ask(
-    template: str, intent: Intent, field: str, *, options: Iterable[tuple[str, str]] = (), **facts: Any
-) -> Reply:
+def ask(template: str, intent: Intent, field: str, *, options: Iterable[tuple[str, str]] = (), **facts: Any) -> Reply:
     """Ask for the one field that is missing; `options` are (label, value) shown as a numbered list."""
     pairs = list(options)
     lines = tuple(Choice(label, intent.filled(**{field: value})) for label, value in pairs)
@@ -121,9 +119,7 @@ class Post:
         self.notices: list[Notice] = []
         self.errands: list[tuple[Errand, str, datetime | None]] = []
 
-    def tell(
-        self, to: int, what: Reply, *, key: str, due: datetime | None = None, patient: bool = False
-    ) -> None:
+    def tell(self, to: int, what: Reply, *, key: str, due: datetime | None = None, patient: bool = False) -> None:
         """Tell a follower; `patient` notices wait for the morning at night (conversation: C18)."""
         self.notices.append(Notice(to, what, key, due, patient))
 

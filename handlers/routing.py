@@ -20,6 +20,7 @@ from models.talk import Talking
 from models.words import numeral, plain
 
 Handler = Callable[..., Awaitable[Reply | Intent]]
+Reaction = Callable[..., Awaitable[None]]
 Cue = Callable[["Hearing"], Intent | None]
 
 
@@ -76,7 +77,7 @@ class Shop:
     said: dict[type[Intent], str] = field(default_factory=dict)  # the first phrase of each intent
     kinds: dict[str, Callable[[Told], Intent]] = field(default_factory=dict)  # also: unknown, beyond, stale
     cues: list[tuple[int, Cue]] = field(default_factory=list)
-    reactions: dict[type[Event], list[tuple[str, Handler]]] = field(default_factory=dict)
+    reactions: dict[type[Event], list[tuple[str, Reaction]]] = field(default_factory=dict)
     ticks: list[Tick] = field(default_factory=list)
     needs: dict[Any, dict[str, Any]] = field(default_factory=dict)
 
@@ -111,10 +112,10 @@ class Shop:
 
         return keep
 
-    def when(self, event: type[Event]) -> Callable[[Handler], Handler]:
+    def when(self, event: type[Event]) -> Callable[[Reaction], Reaction]:
         """A reaction to something that has happened."""
 
-        def keep(handler: Handler) -> Handler:
+        def keep(handler: Reaction) -> Reaction:
             self._needs(handler)
             name = f"{handler.__module__}.{handler.__qualname__}"
             self.reactions.setdefault(event, []).append((name, handler))
@@ -160,9 +161,7 @@ def load(providable: Callable[[Any], bool]) -> Shop:
     for handler, needs in shop.needs.items():
         for name, kind in needs.items():
             if not (isinstance(kind, type) and (issubclass(kind, Intent | Event) or providable(kind))):
-                raise TypeError(
-                    f"{handler.__module__}.{handler.__qualname__}: nobody provides {name}: {kind}"
-                )
+                raise TypeError(f"{handler.__module__}.{handler.__qualname__}: nobody provides {name}: {kind}")
     return shop
 
 
@@ -185,9 +184,7 @@ class Lost(Exception):
         self.listing = listing
 
 
-def resolve(
-    told: Told, talk: Talking, now: datetime, catalog: Catalog, *, role: Role, lost: bool = False
-) -> Intent:
+def resolve(told: Told, talk: Talking, now: datetime, catalog: Catalog, *, role: Role, lost: bool = False) -> Intent:
     """What was asked, in the order of understanding of conversation.md.
 
     `role` decides which staff phrases exist; `lost` says that a newer list may have been shown than `talk` knows.
@@ -269,9 +266,7 @@ def _answered(hearing: Hearing) -> Intent | None:
     if options:
         labels = [plain(str(label)) for label in asked.get("labels", [])]
         for i, label in enumerate(labels):
-            if said and (
-                said == label or (len(said) >= 2 and said in label and sum(said in x for x in labels) == 1)
-            ):
+            if said and (said == label or (len(said) >= 2 and said in label and sum(said in x for x in labels) == 1)):
                 return intent.filled(**{field_name: options[i]})
         if n is not None and 1 <= n <= len(options) and not hearing.lost:
             return intent.filled(**{field_name: options[n - 1]})

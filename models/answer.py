@@ -54,5 +54,9 @@ class AnswerGlance(Glance):
 
 
 INVARIANTS = (
-    Invariant("answer_known", "every answer is to a known topic", select(ShopAnswer.topic).where(ShopAnswer.topic.not_in(TOPICS))),
+    Invariant(
+        "answer_known",
+        "every answer is to a known topic",
+        select(ShopAnswer.topic).where(ShopAnswer.topic.not_in(TOPICS)),
+    ),
 )

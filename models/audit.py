@@ -18,9 +18,7 @@ class Audit(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     at: Mapped[datetime]
-    follower_id: Mapped[int | None] = mapped_column(
-        ForeignKey("follower.id")
-    )  # None: the house or the command line
+    follower_id: Mapped[int | None] = mapped_column(ForeignKey("follower.id"))  # None: the house or the command line
     act: Mapped[str]
     facts: Mapped[dict[str, Any]] = mapped_column(Json)
 

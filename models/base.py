@@ -23,7 +23,7 @@ RowOf = Row[*tuple[Any, ...]]
 
 
 class Moment(TypeDecorator[datetime]):
-    """The only type for a moment: timestamptz on PostgreSQL, integer microseconds UTC on SQLite; refuses naive values."""
+    """The only type for a moment: timestamptz on PostgreSQL, integer microseconds UTC on SQLite; never naive."""
 
     impl = BigInteger
     cache_ok = True

@@ -1,4 +1,4 @@
-"""What the shop may still say to one follower: windows opened by what the follower did, and how much of them is left."""
+"""What the shop may still say to one follower: windows that the follower opened, and what is left of them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from models.figures import PushFigures
 
 
 class Speech(Base):
-    """The right to speak to one follower (vendor: customer messages, 5 per 48 h after words, 3 per minute after a tap)."""
+    """The right to speak (vendor, customer messages: 5 in 48 h after words, 3 in a minute after a tap)."""
 
     __tablename__ = "speech"
     __table_args__ = (CheckConstraint("typed_used >= 0 AND tapped_used >= 0", name="used_not_negative"),)
@@ -46,9 +46,7 @@ async def heard(work: Work, rows: list[Heard]) -> None:
             latest[(row.follower_id, row.typed)] = row
     for row in sorted(latest.values(), key=lambda r: (r.follower_id, r.typed)):
         at, used = ("typed_at", "typed_used") if row.typed else ("tapped_at", "tapped_used")
-        statement = insert(Speech).values(
-            follower_id=row.follower_id, typed_used=0, tapped_used=0, **{at: row.at}
-        )
+        statement = insert(Speech).values(follower_id=row.follower_id, typed_used=0, tapped_used=0, **{at: row.at})
         newer = getattr(Speech, at)
         await work.session.execute(
             statement.on_conflict_do_update(

@@ -202,9 +202,7 @@ class Cart(Shelf[CartLine]):
 
     async def clear(self, follower_id: int) -> None:
         await self.session.execute(
-            delete(CartLine)
-            .where(CartLine.follower_id == follower_id)
-            .execution_options(synchronize_session="fetch")
+            delete(CartLine).where(CartLine.follower_id == follower_id).execution_options(synchronize_session="fetch")
         )
 
     async def _line(self, follower_id: int, sku_id: int) -> CartLine | None:

@@ -108,9 +108,7 @@ class Catalogs:
             since = self._seen - OVERLAP if self._seen > EPOCH else EPOCH
             columns = select(Product.id, Product.changed).where(Product.changed > since).order_by(Product.id)
             rows = await reader.all(columns)
-            if self.current.version and all(
-                r.changed <= self._seen and self._known(r.id, r.changed) for r in rows
-            ):
+            if self.current.version and all(r.changed <= self._seen and self._known(r.id, r.changed) for r in rows):
                 return False
             goods = dict(self.current.goods)
             by_id = {g.id: c for c, g in goods.items()}
@@ -159,20 +157,14 @@ async def _read(reader: Reader, ids: list[int]) -> list[tuple[Goods, bool]]:
         select(Sku.__table__).where(Sku.product_id.in_(ids)).order_by(Sku.product_id, Sku.place, Sku.id)
     )
     offers = await reader.all(
-        select(Offer.__table__)
-        .where(Offer.sku_id.in_([s.id for s in skus]), Offer.state == "on")
-        .order_by(Offer.id)
+        select(Offer.__table__).where(Offer.sku_id.in_([s.id for s in skus]), Offer.state == "on").order_by(Offer.id)
     )
     found = []
     for p in products:
         mine = [s for s in skus if s.product_id == p.id]
-        specs = tuple(
-            Spec(s.id, s.label, s.price_fen, s.was_fen, stock_word(s.on_hand - s.held)) for s in mine
-        )
+        specs = tuple(Spec(s.id, s.label, s.price_fen, s.was_fen, stock_word(s.on_hand - s.held)) for s in mine)
         ids_here = {s.id for s in mine}
-        deals = tuple(
-            GroupDeal(o.sku_id, o.size, o.price_fen, o.hours) for o in offers if o.sku_id in ids_here
-        )
+        deals = tuple(GroupDeal(o.sku_id, o.size, o.price_fen, o.hours) for o in offers if o.sku_id in ids_here)
         goods = Goods(
             p.id,
             p.code,

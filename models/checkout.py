@@ -85,9 +85,7 @@ async def place(
             promise_hours=max(i.product.promise_hours for i in items),
         )
     )
-    await Orders(work).put(
-        OrderLine, [_row(order.id, item, line) for item, line in _paired(items, sum_.lines)]
-    )
+    await Orders(work).put(OrderLine, [_row(order.id, item, line) for item, line in _paired(items, sum_.lines)])
     wishes = [*(terms.holds if terms else ()), *(Wish("stock", i.sku.id, i.quantity) for i in items)]
     await hold.hold_all(work, order, wishes, ends + timedelta(minutes=figures.order.hold_extra_minutes))
     order.tell(OrderPlaced(*order.facts(), sku_ids=tuple(i.sku.id for i in items), from_cart=from_cart))

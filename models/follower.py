@@ -81,9 +81,7 @@ class Followers(Shelf[Follower]):
             .on_conflict_do_nothing(index_elements=["channel", "account", "who"])
         )
         found = await self._one(
-            select(Follower).where(
-                Follower.channel == channel, Follower.account == account, Follower.who == who
-            )
+            select(Follower).where(Follower.channel == channel, Follower.account == account, Follower.who == who)
         )
         assert found is not None
         return found

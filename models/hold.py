@@ -131,9 +131,7 @@ async def give_back_all(work: Work, order: Any) -> None:
 async def _move(work: Work, order: Any, before: str, after: str, act: Callable[[Kind], Act]) -> None:
     rows = (
         await work.session.execute(
-            select(Hold.id, Hold.kind, Hold.thing, Hold.quantity).where(
-                Hold.order_id == order.id, Hold.state == before
-            )
+            select(Hold.id, Hold.kind, Hold.thing, Hold.quantity).where(Hold.order_id == order.id, Hold.state == before)
         )
     ).all()
     for row in sorted(rows, key=lambda r: (_ORDER.index(r.kind), r.thing)):
@@ -166,8 +164,6 @@ INVARIANTS = (
     Invariant(
         "hold_sums_to_stock_held",
         "what a spec counts as held is what open orders hold of it",
-        select(Sku.id)
-        .outerjoin(_sums, _sums.c.thing == Sku.id)
-        .where(Sku.held != func.coalesce(_sums.c.held, 0)),
+        select(Sku.id).outerjoin(_sums, _sums.c.thing == Sku.id).where(Sku.held != func.coalesce(_sums.c.held, 0)),
     ),
 )

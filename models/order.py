@@ -159,9 +159,7 @@ class Order(Root):
     @declared_attr.directive
     @classmethod
     def __mapper_args__(cls) -> dict[str, Any]:
-        return {
-            "version_id_col": cls.version
-        }  # the net under the row lock: a change to an older copy is none
+        return {"version_id_col": cls.version}  # the net under the row lock: a change to an older copy is none
 
     @property
     def word(self) -> str:
@@ -173,7 +171,7 @@ class Order(Root):
 
     def pay(self, now: datetime) -> None:
         """The money is here. NotNow unless the order waits for it."""
-        self._go("paid", now, "pay", actor="cashier")
+        self._go("paid", now, "pay", actor="cashier", out_of=UNPAID)
         self.paid_at = now
         self.promised_at = now + timedelta(hours=self.promise_hours)
         self.tell(OrderPaid(*self.facts()))
@@ -197,7 +195,7 @@ class Order(Root):
 
     def fill(self, now: datetime) -> None:
         """The group is full: the goods may leave."""
-        self._go("paid", now, "group", actor="house")
+        self._go("paid", now, "group", actor="house", out_of=("forming",))
         self.promised_at = now + timedelta(hours=self.promise_hours)
         self.tell(OrderReady(*self.facts()))
 
@@ -223,8 +221,11 @@ class Order(Root):
             raise Contended
         self.refunded_fen += fen
 
-    def _go(self, to: str, now: datetime, cause: str, *, actor: str, act: str = "") -> None:
-        if (self.state, to) not in EDGES:
+    def _go(
+        self, to: str, now: datetime, cause: str, *, actor: str, act: str = "", out_of: tuple[str, ...] = ()
+    ) -> None:
+        # Two steps may lead to one state (money, a full group): `out_of` says from where this one goes.
+        if (self.state, to) not in EDGES or (out_of and self.state not in out_of):
             raise NotNow(order=self.no, state=self.state, word=self.word, act=act or to)
         self.moves.add(OrderMove(before=self.state, after=to, actor=actor, cause=cause, at=now))
         self.state = to
@@ -241,9 +242,7 @@ class OrderLine(Base):
     __table_args__ = (
         UniqueConstraint("order_id", "sku_id"),
         CheckConstraint("quantity > 0", name="quantity_positive"),
-        CheckConstraint(
-            "amount_fen = list_fen * quantity - discount_fen AND amount_fen >= 0", name="amount_adds_up"
-        ),
+        CheckConstraint("amount_fen = list_fen * quantity - discount_fen AND amount_fen >= 0", name="amount_adds_up"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -327,12 +326,16 @@ class Orders(Shelf[Order]):
         return list(found.scalars())
 
     async def close(self, order: Order, cause: str, *, actor: str = "house") -> None:
-        """Close an unpaid order and free what it held."""
+        """Close an unpaid order and free what it held; NotNow for a paid one, which needs `undo`."""
+        if order.state not in UNPAID:
+            raise NotNow(order=order.no, state=order.state, word=order.word, act="close")
         await hold.free_all(self.work, order)
         order.close(cause, self.work.now, actor=actor)
 
     async def undo(self, order: Order, cause: str, *, actor: str = "house") -> None:
         """End a paid order that was not shipped: its goods return to the shelf. Paying back is the refund's matter."""
+        if order.state not in ("paid", "forming"):
+            raise NotNow(order=order.no, state=order.state, word=order.word, act="undo")
         order.close(cause, self.work.now, actor=actor)
         await hold.give_back_all(self.work, order)
 
@@ -369,8 +372,7 @@ INVARIANTS = (
         "order_paid_dated",
         "what is paid says since when, and what is not paid does not",
         select(Order.id).where(
-            (Order.state.in_(PAID) & Order.paid_at.is_(None))
-            | (Order.state.in_(UNPAID) & Order.paid_at.is_not(None))
+            (Order.state.in_(PAID) & Order.paid_at.is_(None)) | (Order.state.in_(UNPAID) & Order.paid_at.is_not(None))
         ),
     ),
     Invariant(

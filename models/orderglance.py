@@ -120,9 +120,7 @@ class OrderGlance(Glance):
         if which in _STATES:
             statement = statement.where(Order.state.in_(_STATES[which]))
         if after:
-            last = (
-                select(Order.id).where(Order.no == after, Order.follower_id == follower_id).scalar_subquery()
-            )
+            last = select(Order.id).where(Order.no == after, Order.follower_id == follower_id).scalar_subquery()
             statement = statement.where(Order.id < last)
         rows = await self.reader.all(statement.order_by(Order.id.desc()).limit(size + 1))
         return await self._whole(rows[:size]), len(rows) > size

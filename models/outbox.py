@@ -97,9 +97,7 @@ async def promise(work: Work, rows: list[dict[str, Any]]) -> int:
     return len(written.all())
 
 
-async def claim(
-    work: Work, wall_ms: int, limit: int, *, kinds: Sequence[str], skip_locked: bool
-) -> list[Promise]:
+async def claim(work: Work, wall_ms: int, limit: int, *, kinds: Sequence[str], skip_locked: bool) -> list[Promise]:
     """Take up to `limit` due promises for 60 seconds; the condition stands in the sub-select and in the update.
 
     (With the first only, five workers got the same row.)
@@ -134,7 +132,10 @@ async def claim(
         )
         .execution_options(synchronize_session=False)
     )
-    rows = [Promise(r.id, r.kind, r.name, r.key, r.follower_id, r.campaign_id, r.payload, r.attempts, token, r.due) for r in taken.all()]
+    rows = [
+        Promise(r.id, r.kind, r.name, r.key, r.follower_id, r.campaign_id, r.payload, r.attempts, token, r.due)
+        for r in taken.all()
+    ]
     return sorted(rows, key=lambda p: (p.due, p.id))
 
 
@@ -143,19 +144,15 @@ def by_key(key: str) -> Any:
     return select(Outbox.id).where(Outbox.key == key)
 
 
-async def settle(
-    work: Work, one: Promise, state: str, *, error: str = "", again: datetime | None = None
-) -> bool:
-    """Note how it went, if the lease is still ours; `again` puts it back for a later try. False: somebody else has it."""
+async def settle(work: Work, one: Promise, state: str, *, error: str = "", again: datetime | None = None) -> bool:
+    """Note how it went, if the lease is still ours; `again` puts it back for later. False: somebody else has it."""
     values: dict[str, Any] = {"state": "due" if again else state, "error": error[:200], "token": ""}
     if again:
         values["due"] = again
     else:
         values["done_at"] = work.now
     done = await work.session.execute(
-        update(Outbox)
-        .where(Outbox.id == one.id, Outbox.token == one.token, Outbox.state == "leased")
-        .values(**values)
+        update(Outbox).where(Outbox.id == one.id, Outbox.token == one.token, Outbox.state == "leased").values(**values)
     )
     return bool(done.rowcount == 1)  # type: ignore[attr-defined]
 
@@ -195,9 +192,7 @@ async def drop_pushes(work: Work, follower_id: int, campaign_ids: Sequence[int] 
     ]
     if campaign_ids is not None:
         conditions.append(Outbox.campaign_id.in_(campaign_ids))
-    gone = await work.session.execute(
-        update(Outbox).where(*conditions).values(state="dropped", done_at=work.now)
-    )
+    gone = await work.session.execute(update(Outbox).where(*conditions).values(state="dropped", done_at=work.now))
     return int(gone.rowcount)  # type: ignore[attr-defined]
 
 
@@ -208,9 +203,7 @@ def next_try(now: datetime, attempts: int) -> datetime:
 
 
 async def oldest_due(work: Work) -> datetime | None:
-    return (
-        await work.session.execute(select(func.min(Outbox.due)).where(Outbox.state == "due"))
-    ).scalar_one()
+    return (await work.session.execute(select(func.min(Outbox.due)).where(Outbox.state == "due"))).scalar_one()
 
 
 INVARIANTS = (

@@ -25,9 +25,7 @@ ASK_MINUTES = (
     5,
     10,
 )  # between one question and the next, while no word has come; then the last, again and again
-LEAST_SECONDS = (
-    90  # the cashier takes no order that ends within the minute (doc: Native payment, time_expire)
-)
+LEAST_SECONDS = 90  # the cashier takes no order that ends within the minute (doc: Native payment, time_expire)
 MISMATCH = ("amount", "currency")
 
 
@@ -79,9 +77,7 @@ class Payment(Base):
             postgresql_where=_CREDITED,
         ),
         CheckConstraint("state IN ('credited','orphan')", name="state_known"),
-        CheckConstraint(
-            "refund_reserved_fen >= 0 AND refund_reserved_fen <= amount_fen", name="refunds_within_amount"
-        ),
+        CheckConstraint("refund_reserved_fen >= 0 AND refund_reserved_fen <= amount_fen", name="refunds_within_amount"),
         Index(None, "order_id"),
     )
 
@@ -141,9 +137,7 @@ class Attempts(Shelf[Attempt]):
 
     async def open_of(self, order_id: int) -> Attempt | None:
         """The one attempt under which an order may be paid now."""
-        return await self._one(
-            select(Attempt).where(Attempt.order_id == order_id, Attempt.state.in_(OPEN)), hold=True
-        )
+        return await self._one(select(Attempt).where(Attempt.order_id == order_id, Attempt.state.in_(OPEN)), hold=True)
 
     async def order_of(self, out_trade_no: str) -> int | None:
         """The id of the order that a number at the cashier stands for; None for a number that is not ours."""
@@ -162,9 +156,7 @@ class Attempts(Shelf[Attempt]):
         if found is not None:
             return found
         insert: Any = sqlite.insert if self.session.get_bind().dialect.name == "sqlite" else postgresql.insert
-        number = "tp" + secrets.token_hex(
-            14
-        )  # at most 32 characters (doc: out_trade_no); not the order's number
+        number = "tp" + secrets.token_hex(14)  # at most 32 characters (doc: out_trade_no); not the order's number
         expires = max(order.pay_until, now + timedelta(seconds=LEAST_SECONDS)).replace(microsecond=0)
         written = await self.session.execute(
             insert(Attempt)
@@ -221,10 +213,7 @@ class Payments(Shelf[Payment]):
         """Write money down under its unique transaction id; the row's id. Contended when it is there already."""
         insert: Any = sqlite.insert if self.session.get_bind().dialect.name == "sqlite" else postgresql.insert
         written = await self.session.execute(
-            insert(Payment)
-            .values(refund_reserved_fen=0, **values)
-            .on_conflict_do_nothing()
-            .returning(Payment.id)
+            insert(Payment).values(refund_reserved_fen=0, **values).on_conflict_do_nothing().returning(Payment.id)
         )
         row = written.first()
         if row is None:
@@ -238,9 +227,7 @@ class AttemptGlance(Glance):
     async def open_of(self, order_id: int) -> tuple[str, str] | None:
         """(state, code_url) of the attempt under which an order may be paid now."""
         row = await self.reader.one(
-            select(Attempt.state, Attempt.code_url).where(
-                Attempt.order_id == order_id, Attempt.state.in_(OPEN)
-            )
+            select(Attempt.state, Attempt.code_url).where(Attempt.order_id == order_id, Attempt.state.in_(OPEN))
         )
         return (row.state, row.code_url) if row is not None else None
 

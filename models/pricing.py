@@ -122,18 +122,14 @@ def quote(lines: Sequence[Line], plays: Mapping[int, Terms], figures: Figures) -
     discounts: list[tuple[str, int]] = []
     for _, rule in RULES:
         for cut in rule(now, plays, figures):
-            now = [
-                replace(line, discount_fen=line.discount_fen + cut.by_line.get(line.id, 0)) for line in now
-            ]
+            now = [replace(line, discount_fen=line.discount_fen + cut.by_line.get(line.id, 0)) for line in now]
             discounts.append((cut.label, sum(cut.by_line.values())))
     fee, missing = freight(now, figures)
     total = sum(line.amount_fen for line in now) + fee
     return Quote(tuple(now), goods, tuple(discounts), fee, total, missing if fee else 0)
 
 
-async def terms(
-    work: Work, play: str, sku: Any, follower_id: int, quantity: int, figures: Figures
-) -> Terms | None:
+async def terms(work: Work, play: str, sku: Any, follower_id: int, quantity: int, figures: Figures) -> Terms | None:
     """What the play grants this person for this spec; None without one. Raises NoSuchPlay, or the play's own no."""
     if not play:
         return None

@@ -40,9 +40,7 @@ class Product(Root):
     keywords: Mapped[list[Any]] = mapped_column(Json, default=list)
     unit: Mapped[str] = mapped_column(default="份")
     axis: Mapped[str] = mapped_column(default="规格")
-    facts: Mapped[dict[str, Any]] = mapped_column(
-        Json, default=dict
-    )  # 保质期, 配料, 产地 …: answered, never invented
+    facts: Mapped[dict[str, Any]] = mapped_column(Json, default=dict)  # 保质期, 配料, 产地 …: answered, never invented
     promise_hours: Mapped[int] = mapped_column(default=48)
     ships: Mapped[bool] = mapped_column(default=True)
     picture: Mapped[str] = mapped_column(default="")  # sha256
@@ -113,9 +111,7 @@ async def release(work: Work, sku_id: int, quantity: int) -> None:
 
 async def take(work: Work, sku_id: int, quantity: int) -> None:
     """What was held has been paid for: it leaves the stock."""
-    await _shift(
-        work, sku_id, 0, Sku.held >= quantity, held=Sku.held - quantity, on_hand=Sku.on_hand - quantity
-    )
+    await _shift(work, sku_id, 0, Sku.held >= quantity, held=Sku.held - quantity, on_hand=Sku.on_hand - quantity)
 
 
 async def adjust(work: Work, sku_id: int, by: int) -> None:

@@ -107,9 +107,7 @@ class Refunds(Shelf[Refund]):
 
     entity = Refund
 
-    async def owe(
-        self, payment: Payment | int, amount_fen: int, reason: str, due: datetime, seq: int = 0
-    ) -> Refund:
+    async def owe(self, payment: Payment | int, amount_fen: int, reason: str, due: datetime, seq: int = 0) -> Refund:
         """Owe `amount_fen` back out of a payment, from `due` on. The same (payment, reason, seq) is the same refund.
 
         Raises RefundTooMuch when less than that is left of the payment.
@@ -130,9 +128,7 @@ class Refunds(Shelf[Refund]):
         row = reserved.first()
         if row is None or amount_fen < 1:
             left = await self.work.one(
-                select((Payment.amount_fen - Payment.refund_reserved_fen).label("left")).where(
-                    Payment.id == payment_id
-                )
+                select((Payment.amount_fen - Payment.refund_reserved_fen).label("left")).where(Payment.id == payment_id)
             )
             raise RefundTooMuch(amount_fen=amount_fen, left_fen=left.left if left else 0)
         return await self.add(
@@ -178,9 +174,7 @@ class Refunds(Shelf[Refund]):
         wait = TRY_MINUTES[min(refund.tries, len(TRY_MINUTES) - 1)]
         done = await self.session.execute(
             update(Refund)
-            .where(
-                Refund.id == refund.id, Refund.tries == refund.tries, Refund.state.not_in(["done", "failed"])
-            )
+            .where(Refund.id == refund.id, Refund.tries == refund.tries, Refund.state.not_in(["done", "failed"]))
             .values(tries=refund.tries + 1, next_try=self.work.now + timedelta(minutes=wait))
             .returning(Refund.id)
             .execution_options(synchronize_session=False)

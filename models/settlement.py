@@ -92,9 +92,7 @@ async def settle_trade(work: Work, trade: Trade, figures: Figures) -> Settled:
         minutes = figures.order.late_money_minutes
         await Refunds(work).owe(payment_id, trade.amount_fen, "late", work.now + timedelta(minutes=minutes))
         work.tell(
-            MoneyCameLate(
-                order.id, order.no, order.follower_id, trade.amount_fen, cause, minutes, trade.transaction_id
-            )
+            MoneyCameLate(order.id, order.no, order.follower_id, trade.amount_fen, cause, minutes, trade.transaction_id)
         )
     return Settled("orphan", order)
 
@@ -125,11 +123,7 @@ async def settle_refund(work: Work, out_refund_no: str, state: str, error: str) 
             )
         )
     elif refund.error and refund.state in ("due", "failed"):
-        work.tell(
-            RefundStuck(
-                refund.out_refund_no, order.no, refund.amount_fen, refund.error, refund.state == "due"
-            )
-        )
+        work.tell(RefundStuck(refund.out_refund_no, order.no, refund.amount_fen, refund.error, refund.state == "due"))
     return refund.state
 
 

@@ -85,16 +85,10 @@ class StaffRoom(Shelf[Staff]):
             update(StaffCode).where(StaffCode.hash == hash, *live).values(used_by=follower_id)
         )
         if taken.rowcount != 1:  # type: ignore[attr-defined]
-            await self.session.execute(
-                update(StaffCode).where(*live).values(tries_left=StaffCode.tries_left - 1)
-            )
+            await self.session.execute(update(StaffCode).where(*live).values(tries_left=StaffCode.tries_left - 1))
             return None
-        role = Role(
-            (await self.session.execute(select(StaffCode.role).where(StaffCode.hash == hash))).scalar_one()
-        )
-        mine = (
-            await self.session.execute(select(Staff).where(Staff.follower_id == follower_id))
-        ).scalar_one_or_none()
+        role = Role((await self.session.execute(select(StaffCode.role).where(StaffCode.hash == hash))).scalar_one())
+        mine = (await self.session.execute(select(Staff).where(Staff.follower_id == follower_id))).scalar_one_or_none()
         if mine is None:
             self.session.add(Staff(follower_id=follower_id, role=int(role), since=now))
         else:
@@ -109,9 +103,7 @@ class StaffRoom(Shelf[Staff]):
 
     async def on_duty(self, least: Role) -> list[int]:
         """The follower ids of everyone with at least this role, oldest first."""
-        rows = await self.session.execute(
-            select(Staff.follower_id).where(Staff.role >= int(least)).order_by(Staff.id)
-        )
+        rows = await self.session.execute(select(Staff.follower_id).where(Staff.role >= int(least)).order_by(Staff.id))
         return list(rows.scalars())
 
 

@@ -145,9 +145,7 @@ class StockGlance(Glance):
             .where(Sku.product_id == row.id)
             .order_by(Sku.place, Sku.id)
         )
-        found = tuple(
-            StockSpec(s.id, n, s.label, s.price_fen, s.on_hand, s.held) for n, s in enumerate(specs, 1)
-        )
+        found = tuple(StockSpec(s.id, n, s.label, s.price_fen, s.on_hand, s.held) for n, s in enumerate(specs, 1))
         return Stocked(row.id, row.code, row.name, row.state, found)
 
     async def low(self, limit: int) -> tuple[list[Low], int]:

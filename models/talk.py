@@ -23,13 +23,9 @@ class Talk(Base):
     __tablename__ = "talk"
 
     follower_id: Mapped[int] = mapped_column(ForeignKey("follower.id"), primary_key=True, autoincrement=False)
-    number: Mapped[int] = mapped_column(
-        default=0
-    )  # counts changing answers; an overlay names the one it was built on
+    number: Mapped[int] = mapped_column(default=0)  # counts changing answers; an overlay names the one it was built on
     state: Mapped[dict[str, Any]] = mapped_column(Json, default=dict)
-    missed: Mapped[int] = mapped_column(
-        default=0
-    )  # notices that could not be sent and are shown first next time
+    missed: Mapped[int] = mapped_column(default=0)  # notices that could not be sent and are shown first next time
 
 
 @dataclass

@@ -43,6 +43,4 @@ async def set_offset(work: Work, ahead: timedelta) -> None:
     await take(work, OFFSET, int(ahead.total_seconds()))
 
 
-INVARIANTS = (
-    Invariant("tick_slot", "a slot is counted from the epoch", select(Tick.name).where(Tick.slot < 0)),
-)
+INVARIANTS = (Invariant("tick_slot", "a slot is counted from the epoch", select(Tick.name).where(Tick.slot < 0)),)

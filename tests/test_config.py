@@ -100,9 +100,7 @@ def test_a_house_without_channels_starts_with_the_figures_of_the_rules() -> None
 
 
 def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
-    path = write(
-        tmp_path, f'[shop]\nname = "甲"\npublic_url = "https://a.example"\n[secret]\nkey = "{KEY}"\n'
-    )
+    path = write(tmp_path, f'[shop]\nname = "甲"\npublic_url = "https://a.example"\n[secret]\nkey = "{KEY}"\n')
     settings = load(
         path,
         {
@@ -135,9 +133,7 @@ def test_a_container_needs_no_file() -> None:
     assert len(settings.wechat.aes_key) == 32
 
 
-def test_relative_paths_start_at_the_file_not_where_one_stands(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_relative_paths_start_at_the_file_not_where_one_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "pay.pem").write_text(PEM)
     (tmp_path / "pay.pem").chmod(0o600)
     monkeypatch.chdir("/")
@@ -165,9 +161,7 @@ def test_all_faults_of_file_and_environment_are_told_at_once(tmp_path: Path) -> 
         '[wechat]\ntoken = "a-b"\napp_id = "wx1"\n[server]\nport = "80"\nworkers = 3\n[shpo]\n',
     )
     with pytest.raises(ConfigError) as caught:
-        load(
-            path, {"TUANPU_WECHAT__TOKN": "x", "TUANPU_ORDER__PAY_MINUTES": "３０", "TUANPU_NOSUCH__KEY": "1"}
-        )
+        load(path, {"TUANPU_WECHAT__TOKN": "x", "TUANPU_ORDER__PAY_MINUTES": "３０", "TUANPU_NOSUCH__KEY": "1"})
     told = caught.value.faults
     for part in (
         "TUANPU_WECHAT__TOKN in the environment is not a setting (did you mean TUANPU_WECHAT__TOKEN?).",
@@ -359,9 +353,7 @@ def test_the_example_names_every_setting_with_its_default() -> None:
             if field.is_required() or "change-me" in str(shown):
                 continue
             default = default.get_secret_value() if isinstance(default, SecretStr) else default
-            assert shown == (
-                list(default) if isinstance(default, tuple) else "" if default is None else default
-            ), name
+            assert shown == (list(default) if isinstance(default, tuple) else "" if default is None else default), name
     assert set(told) == set(Settings.model_fields)
 
 

@@ -1,28 +1,41 @@
 """Group-buys: the rules without a database, then whole groups in chat."""
 
+import asyncio
 import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from follower import Follower
-from town import Town
+from servers import Postgres
+from sqlalchemy import select, text
+from town import Blank, Town
 
+from models import groupbuy
+from models import offer as offer_model
+from models.base import Contended, Work
 from models.figures import Figures, GroupFigures
+from models.follower import Followers
 from models.groupbuy import (
     AlreadyIn,
     Group,
+    GroupBuys,
     GroupFailed,
     GroupFilled,
     GroupFull,
     GroupOver,
     LastMinutes,
+    NoSeat,
     NotIn,
     Seat,
     SeatBeingPaid,
     free_number,
+    free_seat,
     minutes_left,
+    reserve_seat,
+    take_seat,
 )
-from models.offer import OfferOdd, offer_sane
+from models.offer import Offer, OfferOdd, offer_sane
+from models.store import Store
 
 NOW = datetime(2026, 3, 2, 4, 0, tzinfo=UTC)
 ENDS = NOW + timedelta(hours=24)
@@ -260,3 +273,104 @@ async def test_setting_an_offer_shows_before_and_after_and_takes_four_digits(tow
     assert "人团" in (await mei.says("团")).text
     assert "不再开新团" in (await boss.says("停团 A1")).text
     assert "没有拼团" in (await mei.says("开团 A1")).text
+
+
+async def test_leaving_a_full_group_is_too_late_and_says_what_is_possible(town: Town) -> None:
+    await offered(town, "设团 A1 2人 19.9 24小时")
+    mei, hao = town.wechat("小美"), town.wechat("小浩")
+    code = await in_group(town, mei, "开团 A1")
+    await in_group(town, hao, f"参团 {code}")
+    late = await mei.says(f"退团 {code}")
+    assert "退不了团" in late.text
+    assert "退款" in late.text
+    assert "不在" in (await town.wechat("小陶").says(f"退团 {code}")).text
+
+
+async def test_the_page_of_a_group_says_what_happens_if_it_fails_and_names_nobody(town: Town) -> None:
+    await offered(town)
+    mei = town.wechat("小美")
+    code = await in_group(town, mei, "开团 A1")
+    page = await mei.opens(f"/h/group:{code}")
+    assert page.status == 200
+    assert "原路退回" in page.text
+    assert mei.person.who not in page.html
+    assert "张三" not in page.html
+    assert (await mei.opens("/h/group:G2ZZ")).status == 404
+
+
+# -- races, on the database ------------------------------------------------------------------------------
+
+
+async def _seated(store: Store, people: int, monkeypatch: pytest.MonkeyPatch) -> int:
+    """How many of `people` get the one seat left, when all of them look before anybody sits down."""
+    async with store.session() as session, session.begin():
+        work = Work(session, NOW)
+        offer = (await session.execute(select(Offer).order_by(Offer.id))).scalars().first()
+        assert offer is not None
+        offer.size = 2
+        ids = [(await Followers(work).meet("wechat", "gh", f"o{n}", NOW)).id for n in range(people + 1)]
+        group = await GroupBuys(work).open(offer, ids[0], 1000, NOW)
+        group_id = group.id
+    looked = asyncio.Barrier(people)
+    real = GroupBuys.by_id
+
+    async def by_id(self: GroupBuys, group_id: int, *, hold: bool = False) -> Group:
+        found = await real(self, group_id, hold=hold)
+        await looked.wait()
+        return found
+
+    monkeypatch.setattr(GroupBuys, "by_id", by_id)
+
+    async def sit(n: int) -> bool:
+        try:
+            async with store.session() as session, session.begin():
+                await reserve_seat(Work(session, NOW), group_id, n, ids[n])
+        except Contended:
+            return False
+        return True
+
+    seated = await asyncio.gather(*(sit(n) for n in range(1, people + 1)))
+    return sum(seated)
+
+
+@pytest.mark.parametrize("guarded", [True, False])
+async def test_of_six_who_want_the_last_seat_one_gets_it(
+    guarded: bool, blank: Blank, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the unique keys gone, its control twin seats all six: the race is real."""
+    url = await postgres.fresh_database(blank.url)
+    store = Store(url)
+    if not guarded:
+        async with store.session() as session, session.begin():
+            await session.execute(text("DROP INDEX uq_seat_number"))
+    got = await _seated(store, 6, monkeypatch)
+    await store.close()
+    await postgres.drop_database(url)
+    assert got == (1 if guarded else 6)
+
+
+async def test_money_for_a_seat_that_is_gone_finds_no_seat_and_changes_nothing(database: str) -> None:
+    store = Store(database)
+    async with store.session() as session, session.begin():
+        work = Work(session, NOW)
+        offer = (await session.execute(select(Offer).order_by(Offer.id))).scalars().first()
+        assert offer is not None
+        mei, hao = [await Followers(work).meet("wechat", "gh", name, NOW) for name in ("mei", "hao")]
+        groups = GroupBuys(work)
+        group = await groups.open(offer, mei.id, 1, NOW)
+        await reserve_seat(work, group.id, 2, hao.id)
+        group = await groups.by_id(group.id)
+        late = group.deadline + timedelta(minutes=6)
+        assert group.due(late, RULES)
+        await groups.settle(group, late)
+        with pytest.raises(NoSeat):
+            await take_seat(work, group.id, 2)
+        with pytest.raises(NoSeat):
+            await take_seat(work, group.id, 3)
+        await free_seat(work, group.id, 2)  # freed already: nothing more happens
+        assert (await groups.by_id(group.id)).paid_seats == 1
+        assert work.take_news() == [GroupFailed(group.id, group.code, 1)]
+        for invariant in (*groupbuy.INVARIANTS, *offer_model.INVARIANTS):
+            found = await session.execute(invariant.statement, {"late": late - timedelta(days=30)})
+            assert not found.all(), invariant.name
+    await store.close()

@@ -70,7 +70,13 @@ def _replies() -> list[tuple[str, str]]:
     found = []
     for path in sorted((TOP / "handlers").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("reply", "listing", "ask", "confirm", "Reply"):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") in (
+                "reply",
+                "listing",
+                "ask",
+                "confirm",
+                "Reply",
+            ):
                 if node.args and isinstance(node.args[0], ast.Constant) and isinstance(node.args[0].value, str):
                     found.append((path.name, node.args[0].value))
     return found
@@ -128,7 +134,11 @@ def test_pages_hold_no_query() -> None:
 def test_money_is_never_a_float() -> None:
     for path in MODULES:
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.target.id.endswith("_fen"):
+            if (
+                isinstance(node, ast.AnnAssign)
+                and isinstance(node.target, ast.Name)
+                and node.target.id.endswith("_fen")
+            ):
                 assert "float" not in ast.unparse(node.annotation), f"{path.name}: {node.target.id}"
 
 
@@ -159,7 +169,9 @@ def test_no_schema_uses_what_one_of_the_databases_can_not_do() -> None:
     for table in tables.metadata.tables.values():
         for column in table.columns:
             assert column.server_default is None, f"{table.name}.{column.name}"
-            assert type(column.type).__name__ not in ("Numeric", "Float", "Interval", "DateTime"), f"{table.name}.{column.name}"
+            assert type(column.type).__name__ not in ("Numeric", "Float", "Interval", "DateTime"), (
+                f"{table.name}.{column.name}"
+            )
         for key in table.foreign_keys:
             assert key.ondelete is None, f"{table.name}.{key.parent.name}: rows are never deleted behind our back"
 

@@ -22,8 +22,16 @@ from bot.web.qr import qr_matrix, qr_svg
 
 URL = "http://weixin.qq.com/q/02aBcDeFgHiJkLmNoPqRsTuVwXyZ012345"
 FACTS = CardFacts(
-    kind="group", shop_name="山野好物", title="西湖龙井 明前特级 150g 罐装", price_fen=12900, was_fen=16800,
-    line="3人团 · 还差 2 人", deadline="今晚 20:00 截止", initials="林", qr_url=URL, picture=None,
+    kind="group",
+    shop_name="山野好物",
+    title="西湖龙井 明前特级 150g 罐装",
+    price_fen=12900,
+    was_fen=16800,
+    line="3人团 · 还差 2 人",
+    deadline="今晚 20:00 截止",
+    initials="林",
+    qr_url=URL,
+    picture=None,
     footer="长按或扫码进店 · 不想收消息回 退订",
 )
 ODD = {
@@ -322,10 +330,18 @@ def test_a_damaged_file_is_refused_or_taken_but_never_anything_else():
 
 def test_the_demo_s_goods_have_pictures_that_do_not_change_and_are_quickly_drawn():
     goods = [
-        ("西湖龙井 明前特级", "茶叶"), ("赣南脐橙 5斤装", "水果"), ("每日坚果", "零食"),
-        ("新疆长绒棉毛巾", "家纺"), ("铸铁珐琅锅", "厨房"), ("电热养生壶", "厨房电器"),
-        ("桂花护手霜", "个护"), ("牛皮纸笔记本", "文具"), ("紫砂西施壶", "茶具"),
-        ("洋槐蜂蜜", "粮油"), ("五常大米", "粮油"), ("手工剪刀", "其他"),
+        ("西湖龙井 明前特级", "茶叶"),
+        ("赣南脐橙 5斤装", "水果"),
+        ("每日坚果", "零食"),
+        ("新疆长绒棉毛巾", "家纺"),
+        ("铸铁珐琅锅", "厨房"),
+        ("电热养生壶", "厨房电器"),
+        ("桂花护手霜", "个护"),
+        ("牛皮纸笔记本", "文具"),
+        ("紫砂西施壶", "茶具"),
+        ("洋槐蜂蜜", "粮油"),
+        ("五常大米", "粮油"),
+        ("手工剪刀", "其他"),
     ]
     sketch("茶", "茶", 0)
     start = time.process_time()

@@ -136,7 +136,9 @@ class Books:
         async with self.store.session() as session, session.begin():
             yield Work(session, self.now)
 
-    async def followers(self, n: int, *, channel: str = "wechat", following: bool = True, spoke: bool = True) -> list[int]:
+    async def followers(
+        self, n: int, *, channel: str = "wechat", following: bool = True, spoke: bool = True
+    ) -> list[int]:
         rows = [
             {
                 "channel": channel,
@@ -163,9 +165,7 @@ class Books:
 
     async def campaign(self, topic: str = "龙井", *, from_fen: int | None = None, begun: bool = True) -> int:
         async with self.step() as work:
-            made = await Campaigns(work).plan(
-                topic, "到了", work.now, product="", from_fen=from_fen, made_by=None
-            )
+            made = await Campaigns(work).plan(topic, "到了", work.now, product="", from_fen=from_fen, made_by=None)
             if begun:
                 made.begin(from_fen)
             return made.id
@@ -501,9 +501,7 @@ async def _own_books(blank: Blank, folder: Path) -> AsyncIterator[Books]:
         await store.close()
 
 
-@settings(
-    max_examples=300 if LONG else 25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=300 if LONG else 25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS)
 async def test_whatever_the_order_nobody_without_a_live_consent_gets_a_push(
     blank: Blank, tmp_path: Path, steps: list[tuple[str, int | None, str | None]]

@@ -48,7 +48,8 @@ async def crowd(town: Town, count: int) -> list[Any]:
 async def stock(town: Town, pieces: int) -> int:
     """A11's first spec has just so many pieces, and nothing else of it is for sale."""
     sku = await one(
-        town, select(Sku.id).join(Product, Product.id == Sku.product_id).where(Product.code == "A11").order_by(Sku.place)
+        town,
+        select(Sku.id).join(Product, Product.id == Sku.product_id).where(Product.code == "A11").order_by(Sku.place),
     )
     await run(town, f"UPDATE sku SET on_hand = {pieces}, held = 0 WHERE id = {int(sku)}")
     return int(sku)
@@ -96,9 +97,7 @@ async def all_join(town: Town) -> int:
     people = await crowd(town, 10)
     code, group = await forming(town)
     await asyncio.gather(*(p.says(f"参团 {code}") for p in people))
-    held = await one(
-        town, select(func.count()).select_from(Seat).where(Seat.group_id == group, Seat.state != "freed")
-    )
+    held = await one(town, select(func.count()).select_from(Seat).where(Seat.group_id == group, Seat.state != "freed"))
     return int(held)
 
 

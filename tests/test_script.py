@@ -68,9 +68,7 @@ def copy(folder: Path) -> Path:
 
 def run(top: Path, *words: str, cwd: Path, **environ: str) -> subprocess.CompletedProcess[str]:
     bare = {"PATH": os.environ["PATH"], "HOME": str(cwd), **environ}
-    return subprocess.run(
-        [top / "tuanpu", *words], cwd=cwd, env=bare, capture_output=True, text=True, check=False
-    )
+    return subprocess.run([top / "tuanpu", *words], cwd=cwd, env=bare, capture_output=True, text=True, check=False)
 
 
 def test_with_its_environment_made_it_runs_the_command_where_one_stands(tmp_path: Path) -> None:
@@ -120,9 +118,7 @@ def run_named(top: Path, here: Path, home: Path) -> str:
         ("echo /opt/bare/python3; exit 3", "/opt/bare/python3 has no pip; install it"),
     ],
 )
-def test_a_machine_without_the_right_python_is_told_so_in_one_sentence(
-    tmp_path: Path, script: str, said: str
-) -> None:
+def test_a_machine_without_the_right_python_is_told_so_in_one_sentence(tmp_path: Path, script: str, said: str) -> None:
     top, tools = copy(tmp_path), tmp_path / "bin"
     tools.mkdir()
     (tools / "python3").write_text(f"#!/bin/sh\n{script}\n")

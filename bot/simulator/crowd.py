@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import parse_qs, urlsplit
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -162,3 +162,25 @@ class Crowd:
         """The picture's bytes; None: unknown or expired."""
         picture, until = self._media.get(media_id, (None, None))
         return picture if until is not None and self._now() < until else None
+
+    # For a demo that starts again: see memory.py
+
+    def dump(self) -> dict[str, Any]:
+        """People and codes as plain values (moments stay datetime), and until when which picture is kept."""
+        codes = [(ticket, self.url_of(ticket), *self._codes[ticket]) for ticket in self._codes if "://" not in ticket]
+        return {
+            "fans": [(channel, asdict(fan)) for (channel, _), fan in self._fans.items()],
+            "codes": [code for code in codes if code[1] is not None],
+            "media": [(media_id, until) for media_id, (_, until) in self._media.items()],
+        }
+
+    def load(self, kept: Mapping[str, Any], picture: Callable[[str], bytes | None]) -> None:
+        """Takes in what `dump` gave; `picture` gives the bytes of a media_id, None when they are lost."""
+        for channel, fan in kept["fans"]:
+            windows = {act: Window(**window) for act, window in fan["windows"].items()}
+            self._fans[channel, fan["who"]] = Fan(**{**fan, "windows": windows})
+        for ticket, url, scene, until in kept["codes"]:
+            self._codes[ticket] = self._codes[url] = (scene, until)
+        for media_id, until in kept["media"]:
+            if until > self._now() and (found := picture(media_id)) is not None:
+                self._media[media_id] = (found, until)

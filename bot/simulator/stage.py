@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import aiohttp
 from aiohttp import web
 
 from bot import config
-from bot.app import House
+from bot.app import STOP_SECONDS, House
 from bot.clock import Clock
 from bot.menu import BUTTONS
 from bot.seeding import seed
@@ -20,6 +21,7 @@ from bot.settings import Settings
 from bot.simulator.cashier import Cashier
 from bot.simulator.cashier_keys import make_merchant
 from bot.simulator.driver import Driver
+from bot.simulator.memory import Memory
 from bot.simulator.platform import Platform
 from bot.simulator.web import mount
 from bot.simulator.wire import Person
@@ -27,7 +29,7 @@ from bot.slow import Runner
 from handlers.admin.staff import new_code
 from models import migrations
 from models.base import Work
-from models.staff import Role, StaffRoom, code_hash
+from models.staff import Role, StaffGlance, StaffRoom, code_hash
 
 HOST = "127.0.0.1"
 PEOPLE = (
@@ -37,13 +39,23 @@ PEOPLE = (
     Person("weibo", "2400000004", "微博小林"),
     Person("wechat", "oLaoBan00000000000000000wx5", "老板", "merchant"),
 )
+MERCHANT = PEOPLE[-1]
 
 
-def free_port() -> int:
-    """A port of this machine that nobody listens on."""
-    with socket.socket() as s:
-        s.bind((HOST, 0))
-        return int(s.getsockname()[1])
+def listener(port: int = 0) -> socket.socket:
+    """A socket on this machine's own address: on `port`, or on any free one where that is 0 or taken."""
+    found = socket.socket()
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        found.bind((HOST, port))
+    except OSError:
+        found.bind((HOST, 0))
+    return found
+
+
+def port_of(listening: socket.socket) -> int:
+    """The port that a socket is bound to."""
+    return int(listening.getsockname()[1])
 
 
 def settings_of(
@@ -106,14 +118,17 @@ class Stage:
     url: str
     http: aiohttp.ClientSession
     runners: list[web.AppRunner]
+    memory: Memory | None = None
 
     async def close(self) -> None:
-        await self.house.tasks.settle(0.5)
-        for runner in self.runners[:1]:
-            await runner.cleanup()
+        """Finish what is in hand while both fakes still answer, then close all."""
+        self.house.stopping = True
+        await self.runners[0].cleanup()
         await self.house.stop()
         for runner in self.runners[1:]:
             await runner.cleanup()
+        if self.memory is not None:
+            await self.memory.keep()
         await self.http.close()
 
 
@@ -128,10 +143,13 @@ async def open_stage(
     goods: str = "small",
     alive: bool = True,
 ) -> Stage:
-    """Open a shop with everything around it; `alive=False` leaves the clock and the courier to the caller (tests)."""
+    """Open a shop with everything around it; where `port` is taken, on another one.
+
+    `alive=False` leaves the clock, the courier and the merchant to the caller (tests).
+    """
     clock = clock or Clock()
-    port = port or free_port()
-    platform_port, cashier_port = free_port(), free_port()
+    sockets = [listener(port), listener(), listener()]
+    port, platform_port, cashier_port = map(port_of, sockets)
     settings = settings_of(folder, port, platform_port, cashier_port, database=database, redis=redis)
     assert settings.wechat is not None
     house = House(settings, clock, movable=True, frame_ancestors="'self'")
@@ -146,7 +164,12 @@ async def open_stage(
     url = f"http://{HOST}:{port}"
     driver = Driver(url, settings, clock, platform, cashier, http)
     app = house.application()
+    memory = None
     if alive:
+        memory = Memory(platform.crowd, folder)
+        memory.recall()
+        house.ticks.every(1, "platform", memory.keep)
+        house.ticks.every(1, "cashier", cashier.tick)
 
         async def move(by: timedelta) -> None:
             await house.move_clock(by)
@@ -155,15 +178,25 @@ async def open_stage(
 
         mount(app, driver, platform, cashier, clock, move, lambda: BUTTONS, PEOPLE)
     runners: list[web.AppRunner] = []
-    for one, at in ((app, port), (platform.app(), platform_port), (cashier.app(), cashier_port)):
-        runner = Runner(one, access_log=None, handle_signals=False)
+    for one, at in zip((app, platform.app(), cashier.app()), sockets, strict=True):
+        runner = Runner(one, access_log=None, handle_signals=False, shutdown_timeout=STOP_SECONDS)
         await runner.setup()
-        await web.TCPSite(runner, HOST, at, backlog=1024).start()
+        await web.SockSite(runner, at, backlog=1024).start()
         runners.append(runner)
-    stage = Stage(house, platform, cashier, driver, url, http, runners)
+    stage = Stage(house, platform, cashier, driver, url, http, runners, memory)
     if alive:
+        await asyncio.to_thread(house.warm)
         house.start()
+        await _hand_over(stage)
     return stage
+
+
+async def _hand_over(stage: Stage) -> None:
+    """A shop that nobody runs yet is given to the merchant, by the same words as a real one: 绑定 and a code."""
+    if await StaffGlance(stage.house.store.reader).all():
+        return
+    await stage.driver.follows(MERCHANT)
+    await stage.driver.says(MERCHANT, f"绑定 {await make_owner(stage.house)}")
 
 
 async def make_owner(house: House) -> str:

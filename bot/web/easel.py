@@ -13,6 +13,7 @@ Box = tuple[float, float, float, float]
 SIDE = 600
 _FINE = 2  # shapes are drawn at twice the size and halved, which smooths their edges
 
+
 class Stage:
     """A sheet on which shapes are laid one over the other, with light from the upper left."""
 
@@ -37,7 +38,11 @@ class Stage:
         self.sheet.paste((70, 52, 44), ((left - edge) * 5 * _FINE, (top - edge) * 5 * _FINE), soft)
 
     def lay(
-        self, colour: Colour, box: Box, draw: Callable[[ImageDraw.ImageDraw, Box], None], *,
+        self,
+        colour: Colour,
+        box: Box,
+        draw: Callable[[ImageDraw.ImageDraw, Box], None],
+        *,
         depth: float = 0.35,
     ) -> None:
         """A shape in box, lit from the left; draw gets a brush and the box in the brush's own pixels."""
@@ -59,14 +64,17 @@ class Stage:
         glow, mask = _globe(full)
         filled = Image.composite(
             Image.new("RGB", glow.size, mix(colour, (255, 255, 255), 0.3)),
-            Image.new("RGB", glow.size, mix(colour, (60, 10, 20), 0.2)), glow,
+            Image.new("RGB", glow.size, mix(colour, (60, 10, 20), 0.2)),
+            glow,
         )
         self.sheet.paste(filled, (round((x - radius) * _FINE), round((y - radius) * _FINE)), mask)
 
     def box(self, colour: Colour, box: Box, radius: float = 8, depth: float = 0.35) -> None:
         self.lay(
-            colour, box,
-            lambda brush, edge: brush.rounded_rectangle(edge, radius * _FINE, fill=255), depth=depth,
+            colour,
+            box,
+            lambda brush, edge: brush.rounded_rectangle(edge, radius * _FINE, fill=255),
+            depth=depth,
         )
 
     def oval(self, colour: Colour, box: Box, depth: float = 0.35) -> None:
@@ -80,8 +88,10 @@ class Stage:
 
     def arc(self, colour: Colour, box: Box, start: float, end: float, thick: float) -> None:
         self.lay(
-            colour, box,
-            lambda brush, edge: brush.arc(edge, start, end, fill=255, width=round(thick * _FINE)), depth=0.3,
+            colour,
+            box,
+            lambda brush, edge: brush.arc(edge, start, end, fill=255, width=round(thick * _FINE)),
+            depth=0.3,
         )
 
     def finish(self) -> Image.Image:

@@ -39,9 +39,7 @@ class _Counts:
         for state, n in sorted(self.waiting.items()):
             outbox.add_metric([state], n)
         yield outbox
-        yield GaugeMetricFamily(
-            "tuanpu_catalogue_goods", "goods on the shelf", len(self.house.catalogs.current.order)
-        )
+        yield GaugeMetricFamily("tuanpu_catalogue_goods", "goods on the shelf", len(self.house.catalogs.current.order))
 
 
 def doors(house: House) -> list[web.RouteDef]:
@@ -68,9 +66,7 @@ def doors(house: House) -> list[web.RouteDef]:
         said: dict[str, object] = {}
         faults = []
         try:
-            said["revision"] = (
-                await migrations.at(house.store) if not house.store.sqlite else migrations.head()
-            )
+            said["revision"] = await migrations.at(house.store) if not house.store.sqlite else migrations.head()
             if said["revision"] != migrations.head():
                 faults.append("the database is at another revision: tuanpu migrate")
         except Exception as failure:

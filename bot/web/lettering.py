@@ -43,8 +43,12 @@ def font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
 
 
 def put(
-    draw: ImageDraw.ImageDraw, at: tuple[float, float], text: str, face: ImageFont.FreeTypeFont,
-    fill: tuple[int, int, int], anchor: str = "ls",
+    draw: ImageDraw.ImageDraw,
+    at: tuple[float, float],
+    text: str,
+    face: ImageFont.FreeTypeFont,
+    fill: tuple[int, int, int],
+    anchor: str = "ls",
 ) -> None:
     """Draws one line; at is the left end of its base line unless the anchor (Pillow's) says otherwise."""
     with _lock:  # a face is shared by all threads, and FreeType loads one glyph at a time into it
@@ -103,10 +107,7 @@ def _pieces(text: str) -> list[str]:
     for character in text:
         before = pieces[-1][-1] if pieces else ""
         clings = before and (
-            character in _NOT_FIRST
-            or before in _NOT_LAST
-            or character == " "
-            or (_latin(character) and _latin(before))
+            character in _NOT_FIRST or before in _NOT_LAST or character == " " or (_latin(character) and _latin(before))
         )
         if clings and len(pieces[-1]) < 18:
             pieces[-1] += character

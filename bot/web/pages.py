@@ -71,9 +71,7 @@ class Pages:
         self.secure = house.settings.shop.public_url.startswith("https://")
         self.cookie = "__Host-form" if self.secure else "form"
         self.key = house.keys.derive("form")
-        self.version = _version(
-            data("bot/web/static") if (Path(__file__).parent / "static").is_dir() else None
-        )
+        self.version = _version(data("bot/web/static") if (Path(__file__).parent / "static").is_dir() else None)
         house.face.pages.globals["qr"] = lambda text: Markup(qr_svg(text))
         house.face.pages.globals["static"] = lambda name: f"/static/{self.version}/{name}"
 
@@ -103,9 +101,7 @@ class Pages:
     def _show(self, request: web.Request, found: Reply, *, status: int = 200) -> web.Response:
         """The page of a reply; one that has no page is shown in words."""
         cookie = request.cookies.get(self.cookie) or secrets.token_urlsafe(24)
-        token = Markup('<input type="hidden" name="token" value="{}">').format(
-            self._token(cookie, request.path)
-        )
+        token = Markup('<input type="hidden" name="token" value="{}">').format(self._token(cookie, request.path))
         template = found.template
         if not self.house.face.has(template, "html"):
             words = self.house.face.body(template, "page", found.facts)
@@ -194,7 +190,7 @@ class Pages:
         )
 
     async def proof(self, request: web.Request) -> web.StreamResponse:
-        """GET /MP_verify_….txt: proof that the domain is ours (vendor: the file's content is the part after `MP_verify_`)."""
+        """GET /MP_verify_….txt: proof that the domain is ours; the file holds what its name says."""
         wechat = self.house.settings.wechat
         name = request.match_info["name"]
         if wechat is None or not wechat.verify_file or f"MP_verify_{name}.txt" != wechat.verify_file:

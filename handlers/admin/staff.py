@@ -54,9 +54,7 @@ def new_code() -> str:
 
 
 @shop.on("绑定 {code}", "bind {code}")
-async def bind(
-    what: BindStaff, me: Follower, room: StaffRoom, keys: Keys, work: Work, now: datetime
-) -> Reply:
+async def bind(what: BindStaff, me: Follower, room: StaffRoom, keys: Keys, work: Work, now: datetime) -> Reply:
     """A one-time code makes its sayer one of the staff. A wrong one is an answer, so that the try counts."""
     role = await room.redeem(code_hash(what.code, keys.derive("staff")), me.id, now)
     if role is None:
@@ -79,9 +77,8 @@ async def carry_out(what: Confirm, talk: Talking, work: Work, now: datetime) -> 
     # Digits for a command that wants none belong to one that this command has replaced.
     if not hmac.compare_digest(code.encode(), what.code.encode()):
         left = TRIES - 1 - int(waiting.get("tries", 0))
-        waiting["tries"] = TRIES - left
-        if left <= 0:
-            talk.pending = None
+        # A new mapping: the row of the talk still holds the old one, and would find nothing changed.
+        talk.pending = waiting | {"tries": TRIES - left} if left > 0 else None
         return replace(reply("staff/digits_wrong", left=left, wanted=bool(code)), refused=True, keeps=True)
     _in_hand[work] = waiting
     talk.pending = None
@@ -101,8 +98,7 @@ async def members(what: ListStaff, me: Me, roster: RosterGlance) -> Reply:
     """Everybody who works here, numbered for 撤权."""
     found = await roster.members()
     lines = [
-        Choice(f"{m.role.word} {_called(m, me)}", Dismiss(n, m.follower_id))
-        for n, m in enumerate(found[:LINES], 1)
+        Choice(f"{m.role.word} {_called(m, me)}", Dismiss(n, m.follower_id)) for n, m in enumerate(found[:LINES], 1)
     ]
     return listing("staff/members", lines, count=len(found))
 
