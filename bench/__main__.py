@@ -9,6 +9,7 @@ import pstats
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -51,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Void as void:
         print(f"This run is void:\n{void}", file=sys.stderr)
         return 1
-    except (Stopped, NoPeers, NoServer) as broken:
+    except (Stopped, NoPeers) as broken:
         print(broken, file=sys.stderr)
         return 2
 
@@ -84,21 +85,22 @@ def _bench(given: argparse.Namespace) -> int:
         "rounds": f"{given.rounds} of {given.seconds:g} s",
     }
     peers = _peers(names)
-    facts["peers"] = environment.versions(peers, *PACKAGES) if peers else "not installed"
+    if set(names) - set(OURS):
+        facts["peers"] = environment.versions(peers, *PACKAGES) if peers else "not installed"
     facts["the project"] = environment.versions(Path(sys.executable), "aiohttp", "SQLAlchemy", "asyncpg", "redis")
     if given.profile:
         given.profile.mkdir(parents=True, exist_ok=True)
-    stores = asyncio.run(Stores.start()) if SHOP in names else None
+    stores = _stores() if SHOP in names else None
     if stores is not None:
         facts["stores"] = stores.what
-    folder = Path(tempfile.mkdtemp(prefix="bench-", dir=environment.home()))  # a disk, where /tmp may be none
+    folder = _folder()
     try:
         field = Field(
             Account.fresh(), cores, folder, given.people, peers, stores, given.profile and given.profile.resolve()
         )
         able = [name for name in names if field.can(name)]
         for name in set(names) - set(able):
-            print(f"{name} is left out: the peers are not installed", file=sys.stderr)
+            print(f"{name} is left out", file=sys.stderr)
         if not able:
             raise Stopped("nothing is left to run")
         run = Run(field, able, given.rounds, given.seconds, CONNECTIONS, wrk)
@@ -123,6 +125,23 @@ def _peers(names: Sequence[str]) -> Path | None:
     except NoPeers as broken:
         print(f"the peers cannot be installed, what is here is run without them: {broken}", file=sys.stderr)
         return None
+
+
+def _stores() -> Stores | None:
+    try:
+        return asyncio.run(Stores.start())
+    except NoServer as broken:
+        print(f"the shop is run on SQLite only: {broken}", file=sys.stderr)
+        return None
+
+
+def _folder() -> Path:
+    """A folder for this run, on a disk, which /tmp may not be; away with what killed runs left a day ago."""
+    place = environment.home()
+    for old in place.glob("bench-*"):
+        if time.time() - old.stat().st_mtime > 86400:
+            shutil.rmtree(old, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix="bench-", dir=place))
 
 
 def _profile(kept: Path) -> None:

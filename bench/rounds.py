@@ -118,14 +118,14 @@ class Run:
     def _measure(self, name: str) -> None:
         turn, field = self.turns[name], self.field
         warm = WARM if turn.warmed else FIRST_WARM
-        early = self._load(turn, warm, by_wrk=False)
+        early = self._drive(name, turn, self._make(turn, warm), warm, by_wrk=False)
         turn.speed = max(turn.speed, len(early.answers) / early.seconds)
         turn.warmed = True
         requests = self._make(turn, self.seconds)
         gc.collect()
         core = field.cores.server
         before = (turn.server.cpu(), field.stores.cpu() if field.stores else 0.0, busy(core))
-        done = self._drive(turn, requests, self.seconds, by_wrk=bool(self.wrk))
+        done = self._drive(name, turn, requests, self.seconds, by_wrk=bool(self.wrk))
         after = (turn.server.cpu(), field.stores.cpu() if field.stores else 0.0, busy(core))
         count = len(done.answers)
         self._judge(name, turn, requests[: done.sent], done)
@@ -142,21 +142,18 @@ class Run:
             )
         )
 
-    def _load(self, turn: Turn, seconds: float, *, by_wrk: bool) -> Load:
-        return self._drive(turn, self._make(turn, seconds), seconds, by_wrk=by_wrk)
-
     def _make(self, turn: Turn, seconds: float) -> list[Request]:
         """More than the server can answer in this time; where they do not last, the round is shorter."""
         count = math.ceil(turn.speed * seconds * 1.4) + 4 * self.connections
         return self._maker.requests(turn.server.port, count)
 
-    def _drive(self, turn: Turn, requests: list[Request], seconds: float, *, by_wrk: bool) -> Load:
+    def _drive(self, name: str, turn: Turn, requests: list[Request], seconds: float, *, by_wrk: bool) -> Load:
         try:
             if by_wrk:
                 return wrk.drive(self.wrk, turn.server.port, requests, round(seconds), self.connections)
             return load.drive(turn.server.port, requests, seconds, self.connections)
         except NoAnswer as broken:
-            raise Void(f"{broken}\n{turn.server.words()}") from None
+            raise Void(f"{name}: {broken}\n{turn.server.words()}") from None
 
     # -- after it -------------------------------------------------------------------------------------
 

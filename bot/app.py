@@ -22,9 +22,9 @@ from bot.face import Face, Room
 from bot.pay import notify
 from bot.pay.till import Till
 from bot.pay.wxpay import Merchant, WxPay
-from bot.serving import providable
 from bot.settings import Settings
 from bot.shared import InProcess, InRedis, Shared
+from bot.step import providable
 from bot.web import health, pages
 from bot.web.drawing import Easel
 from bot.web.poster import CardFacts, draw_card
@@ -113,7 +113,6 @@ class House:
     settings: Settings
     clock: Clock = dataclasses.field(default_factory=Clock)
     works: bool = True  # the courier and the clock run in this process
-    serves: bool = True
     movable: bool = False  # the clock's offset row counts (demo and tests only)
     frame_ancestors: str = "'none'"
 
@@ -194,14 +193,15 @@ class House:
     def application(self) -> web.Application:
         """The aiohttp application with every door."""
         app = web.Application(client_max_size=64 * 1024)
-        app.middlewares.append(pages.headers(self))
+        annex = pages.Pages(self)
+        app.middlewares.append(pages.frame(self, annex))
         if self.settings.wechat:
             app.add_routes(wechat_webhook.doors(self.settings.wechat, self.desk, self.clock, count=self.count))
         if self.settings.weibo:
             app.add_routes(weibo_webhook.doors(self.settings.weibo, self.desk, self.clock, count=self.count))
         if self.pay is not None:
             app.add_routes(notify.doors(self.pay, self._paid, self.clock, refused=self.count))
-        app.add_routes(pages.doors(self))
+        app.add_routes(pages.doors(annex))
         app.add_routes(health.doors(self))
         return app
 

@@ -17,7 +17,7 @@ from bot.channel import Channel, SendFailed
 from bot.clock import Clock
 from bot.desk import Desk
 from bot.face import Answer
-from bot.serving import quiet_until
+from bot.promises import quiet_until
 from bot.shared import Shared
 from handlers.asking import Intent
 from handlers.errands import unpacked
@@ -203,7 +203,7 @@ class Courier:
                     await work.session.execute(
                         update(Follower).where(Follower.id == one.follower_id).values(following=False, left_at=work.now)
                     )
-                    await outbox.drop_pushes(work, one.follower_id)
+                    await subscription.Subscriptions(work).stop_all(one.follower_id, "gone")
                     await self._give_up(work, one, why)
                 case "muted" | "bad":
                     await self._give_up(work, one, why)

@@ -17,32 +17,31 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from bot.clock import Clock
 from bot.door import NotRecorded
 from bot.face import Answer, Face, Rendered, Room
-from bot.serving import Guest, Step, desk_refusal, provide, render_post
+from bot.memory import named, overlaid, remember
+from bot.promises import lease_errand, render_post, say_alone
 from bot.shared import Recalled, Shared
+from bot.step import HOPS, Guest, Step, carry_out, desk_refusal, provide, react
 from handlers.asking import Intent
-from handlers.errands import packed
-from handlers.replies import Errand, Post, Question, Reply
-from handlers.routing import Lost, Shop, Tick, Told, call, resolve
+from handlers.replies import Reply
+from handlers.resolving import Lost, resolve
+from handlers.routing import Shop, Tick, Told, call
 from models import inbox, outbox, tick
 from models.audit import record
-from models.base import Contended, Event, Refusal, Work
+from models.base import Event, Refusal, Work
 from models.budget import Heard, heard
 from models.catalog import Catalogs
 from models.figures import Figures
 from models.follower import FollowerGlance, Followers, Me, Visit
 from models.seal import Keys
-from models.staff import NotYours, Role, StaffGlance
+from models.staff import Role, StaffGlance
 from models.store import Store
-from models.talk import PENDING_SECONDS, Talk, Talking
+from models.talk import Talk, Talking
+from models.words import leaving
 
 log = logging.getLogger(__name__)
 
-HOPS = 3
-TRIES = 3
-DEPTH = 5
 TYPED = frozenset({"text", "image", "voice", "video", "location", "link", "other"})
 TAPPED = frozenset({"click", "follow", "scan"})
-LEASE_MS = outbox.LEASE_SECONDS * 1000
 
 
 @dataclass
@@ -119,18 +118,7 @@ class Desk:
         """The door could not wait for this answer: it goes out as a message, or is shown first at the next visit."""
         async with self._work() as work:
             follower = await Followers(work).meet(told.channel, told.account, told.who, work.now)
-            await outbox.promise(
-                work,
-                [
-                    {
-                        "kind": "answer",
-                        "name": "late",
-                        "key": f"late:{follower.id}:{told.key or work.now.timestamp()}",
-                        "follower_id": follower.id,
-                        "payload": answer.to_json(),
-                    }
-                ],
-            )
+            await say_alone(work, "late", follower.id, told.key or str(work.now.timestamp()), answer.to_json())
         await self.shared.say("outbox")
 
     async def hear(self, told: Told) -> Answer:
@@ -171,7 +159,7 @@ class Desk:
             return Answer.from_json(visit.answer or {})
         if (hint := await self._too_many(told, talk_name)) is not None:
             return hint
-        talking, lost = _overlaid(visit, recalled)
+        talking, lost = overlaid(visit, recalled)
         step = Step(self, Me, visit.me, self.store.reader, None, now, talking)
         intent, stale = await self._understand(told, step, lost)
         if intent.changes or visit.missed:
@@ -184,7 +172,7 @@ class Desk:
             return await self._change(told, recalled)
         reply = replace(reply, facts=reply.facts | {"stale": True}) if stale and reply.lines else reply
         rendered = self._shown(reply, told.channel, talking, stale)
-        _remember(talking, intent, reply, rendered, now)
+        remember(talking, intent, reply, rendered, now)
         overlay = json.dumps({"number": visit.number, "state": talking.dump()}, ensure_ascii=False)
         answer = json.dumps(rendered.answer.to_json(), ensure_ascii=False)
         await self.shared.keep(message, answer, talk_name, overlay)
@@ -198,8 +186,9 @@ class Desk:
             try:
                 return resolve(told, step.talking, step.now, self.catalogs.current, role=role, lost=lost), False
             except Lost as gone:
-                listing = gone.listing if gone.listing is not None and not gone.listing.changes else None
-                return listing or self.shop.kinds["stale"](told), True
+                if gone.listing is None or gone.listing.changes:
+                    return self.shop.kinds["stale"](told), False
+                return gone.listing, True
 
         found, stale = find(Role.OWNER)
         if found.role > Role.ANYONE:
@@ -207,6 +196,8 @@ class Desk:
             step.role = await StaffGlance(step.reader).role_of(step.me.id) if self._staff_here(told) else Role.ANYONE
             if found.role > step.role:
                 found, stale = find(step.role)
+        if found.proven and not told.signed:
+            return self.shop.kinds["unknown"](told), False
         return found, stale
 
     def _staff_here(self, told: Told) -> bool:
@@ -262,34 +253,23 @@ class Desk:
         me = await followers.meet(told.channel, told.account, told.who, work.now)
         row = await followers.talk(me.id)
         visit = Visit(_me(me), row.number, row.state, row.missed, False, None)
-        talking, lost = _overlaid(visit, recalled)
+        talking, lost = overlaid(visit, recalled)
         await self._heard_now(work, me.id, told)
         step = Step(self, Me, visit.me, work, work, work.now, talking, follower=me, kept=[me, row])
         intent, stale = await self._understand(told, step, lost)
-        reply, post, intent = await self._tried(work, step, intent, fact=False)
+        reply, post, intent = await carry_out(work, step, intent, fact=False)
         if intent.changes and intent.role > Role.ANYONE and not reply.refused:
             await record(work, me.id, intent.verb, _facts(intent))
-        errand = await self._promise(work, reply, me.id)
+        errand = await lease_errand(self, work, reply, me.id)
         await render_post(self, work, post)
         rendered = self._shown(reply, told.channel, talking, stale)
         answer = rendered.answer
         if self._private(told, intent, reply) and not answer.silent:
-            await outbox.promise(
-                work,
-                [
-                    {
-                        "kind": "answer",
-                        "name": "private",
-                        "key": f"private:{me.id}:{told.key or work.now.timestamp()}",
-                        "follower_id": me.id,
-                        "payload": answer.to_json(),
-                    }
-                ],
-            )
+            await say_alone(work, "private", me.id, told.key or str(work.now.timestamp()), answer.to_json())
             answer = Answer(self.face.body("desk/sent_to_you", told.channel, {}))
         elif row.missed and not answer.silent and answer.text:
             answer = await self._with_missed(work, row, me.id, told.channel, answer)
-        _remember(talking, intent, reply, rendered, work.now)
+        remember(talking, intent, reply, rendered, work.now)
         row.number += 1
         row.state = talking.dump()
         await work.session.flush()
@@ -315,10 +295,10 @@ class Desk:
         """
         async with self._work() as work:
             step = Step(self, Me, Guest, work, work, work.now, Talking(), role=Role.HOUSE)
-            reply, post, _ = await self._tried(work, step, intent, fact=True)
+            reply, post, _ = await carry_out(work, step, intent, fact=True)
             if errand is not None:
                 await outbox.settle(work, errand, "done")
-            await self._promise(work, reply, None)
+            await lease_errand(self, work, reply, None)
             await render_post(self, work, post)
         await self.shared.say("outbox")
         return reply
@@ -336,8 +316,8 @@ class Desk:
                 return found
         async with self._work() as work:
             step = Step(self, Me, Guest, work, work, work.now, Talking())
-            reply, post, _ = await self._tried(work, step, intent, fact=False)
-            errand = await self._promise(work, reply, None)
+            reply, post, _ = await carry_out(work, step, intent, fact=False)
+            errand = await lease_errand(self, work, reply, None)
             await render_post(self, work, post)
         await self.shared.say("outbox")
         if errand is None or self.perform is None:
@@ -371,7 +351,7 @@ class Desk:
             for known, handler in self.shop.reactions.get(type(event), []):
                 if known == name:
                     await call(handler, event, lambda kind: provide(step, kind))
-            await self._react(work, step, work.take_news(), fact=True)
+            await react(work, step, work.take_news(), fact=True)
             await outbox.settle(work, errand, "done")
             await render_post(self, work, step.post)
 
@@ -382,111 +362,18 @@ class Desk:
         async with self.store.session() as session, session.begin():
             yield Work(session, self.clock.now())
 
-    async def _tried(self, work: Work, step: Step, intent: Intent, *, fact: bool) -> tuple[Reply, Post, Intent]:
-        """The handler and its reactions in a savepoint; a lost guard runs it again, everything read afresh."""
-        for attempt in range(TRIES):
-            savepoint = await work.session.begin_nested()
-            step.reset(work)
-            try:
-                reply, last = await self._handled(step, intent)
-                await self._react(work, step, work.take_news(), fact=fact)
-                await work.session.flush()
-                await savepoint.commit()
-                return reply, step.post, last
-            except Refusal as refusal:
-                await self._undo(work, savepoint, step)
-                return desk_refusal(refusal), Post(), intent
-            except Contended:
-                await self._undo(work, savepoint, step)
-                if attempt == TRIES - 1 and fact:
-                    raise
-        return Reply("desk/crowded", refused=True), Post(), intent
-
-    async def _undo(self, work: Work, savepoint: Any, step: Step) -> None:
-        await savepoint.rollback()
-        work.forget()
-        for entity in step.kept:
-            await work.session.refresh(entity)
-
-    async def _handled(self, step: Step, intent: Intent) -> tuple[Reply, Intent]:
-        for hop in range(HOPS + 1):
-            if hop and step.role < intent.role:
-                # Handed over what this person may not do (any more): as if the command did not exist.
-                return desk_refusal(NotYours()), intent
-            found = await call(self.shop.handlers[type(intent)], intent, lambda kind: provide(step, kind))
-            if isinstance(found, Reply):
-                return found, intent
-            intent = found
-        raise RuntimeError(f"{type(intent).__name__} was handed over more than {HOPS} times")
-
-    async def _react(self, work: Work, step: Step, news: list[Event], *, fact: bool) -> None:
-        for _ in range(DEPTH):
-            if not news:
-                return
-            for event in news:
-                for name, handler in self.shop.reactions.get(type(event), []):
-                    if not fact:
-                        await call(handler, event, lambda kind: provide(step, kind))
-                        continue
-                    savepoint = await work.session.begin_nested()
-                    kept = (list(step.post.notices), list(step.post.errands))
-                    try:
-                        await call(handler, event, lambda kind: provide(step, kind))
-                        await work.session.flush()
-                        await savepoint.commit()
-                    except Exception:
-                        await savepoint.rollback()
-                        step.post.notices, step.post.errands = kept
-                        log.exception("reaction failed, kept for later", extra={"reaction": name})
-                        await self._keep_event(work, name, event)
-            news = work.take_news()
-        if news:
-            raise RuntimeError("reactions went too deep")
-
-    async def _keep_event(self, work: Work, name: str, event: Event) -> None:
-        payload = {"event": type(event).__name__, "facts": vars(event)}
-        key = f"event:{name}:{type(event).__name__}:{json.dumps(vars(event), sort_keys=True, default=str)}"
-        await outbox.promise(work, [{"kind": "event", "name": name, "key": key[:400], "payload": payload}])
-
-    async def _promise(self, work: Work, reply: Reply, follower: int | None) -> outbox.Promise | None:
-        """A reply's errand as a row that is leased to this process."""
-        if reply.errand is None:
-            return None
-        errand: Errand = reply.errand
-        name, payload = type(errand).__name__, packed(errand)
-        digest = json.dumps(payload, sort_keys=True)
-        key = f"{name}:{digest}:{work.now.timestamp()}"[:400]
-        token = f"desk{work.now.timestamp():.6f}"[:24]
-        await outbox.promise(
-            work,
-            [
-                {
-                    "kind": "errand",
-                    "name": name,
-                    "key": key,
-                    "follower_id": follower,
-                    "payload": payload,
-                    "state": "leased",
-                    "token": token,
-                    "attempts": 1,
-                    "lease_until": self.clock.wall_ms() + LEASE_MS,
-                }
-            ],
-        )
-        row = await work.one(outbox.by_key(key))
-        if row is None:
-            return None
-        return outbox.Promise(row.id, "errand", name, key, follower, None, payload, 1, token, work.now)
-
     # -- what is shown ------------------------------------------------------------------------------
 
     def _shown(self, reply: Reply, channel: str, talking: Talking, stale: bool) -> Rendered:
         """The reply's face; what would repeat the last refusal word for word is said shorter the second time."""
         if reply.template == "desk/silent":
             return Rendered(Answer())
-        again = f"{reply.template}_again"
-        if reply.template == talking.last and self.face.has(again, channel):
-            reply = replace(reply, template=again)
+        if named(reply) == talking.last:
+            again, facts = f"{reply.template}_again", reply.facts | {"times": talking.times + 1}
+            if self.face.has(again, channel):
+                reply = replace(reply, template=again, facts=facts)
+            elif reply.refused:
+                reply = replace(reply, template="desk/still_no", facts=facts)
         rendered = self.face.render(reply, channel, self.rooms[channel])
         if stale and rendered.answer.text:
             words = self.face.body("desk/list_stale", channel, {})
@@ -516,64 +403,22 @@ class Desk:
         if not self._heard:
             return
         rows, self._heard = self._heard, []
-        async with self._work() as work:
-            await heard(work, rows)
+        try:
+            async with self._work() as work:
+                await heard(work, rows)
+        except Exception:
+            self._heard = rows + self._heard  # written down when the database is back
+            raise
 
     async def _too_many(self, told: Told, talk_name: str) -> Answer | None:
         """Who writes faster than a person can is asked once a minute to slow down; leaving is always heard."""
         limits = self.figures.limits
         left = await self.shared.allow(f"say:{talk_name}", limits.messages_per_minute, 60)
-        if left >= 0 or told.kind in ("unfollow", "follow") or "退" in told.text:
+        if left >= 0 and limits.messages_per_day:
+            left = min(left, await self.shared.allow(f"day:{talk_name}", limits.messages_per_day, 86_400))
+        if left >= 0 or told.kind in ("unfollow", "follow") or leaving(told.text) is not None:
             return None
         return Answer(self.face.body("desk/slower", told.channel, {})) if left == -1 else Answer()
-
-
-def _overlaid(visit: Visit, recalled: Recalled) -> tuple[Talking, bool]:
-    """The talk, with the overlay if it was built on this number; True when a newer list may have been lost."""
-    if recalled.overlay is not None:
-        overlay = json.loads(recalled.overlay)
-        if overlay["number"] == visit.number:
-            return Talking.load(overlay["state"]), False
-    talking = Talking.load(visit.state)
-    return talking, bool(talking.offered) and talking.offered_at < recalled.since
-
-
-def _remember(talking: Talking, intent: Intent, reply: Reply, rendered: Rendered, now: datetime) -> None:
-    """What the talk keeps of an answer."""
-    at = now.timestamp()
-    if rendered.offered:
-        talking.offered = [choice.intent.to_json() for choice in rendered.offered]
-        talking.offered_at = at
-        talking.listing = intent.to_json()
-    talking.more = reply.more.to_json() if reply.more is not None else talking.more if reply.keeps else None
-    talking.rest = rendered.rest
-    if reply.question is not None:
-        talking.question = _question(reply.question, [c.label for c in reply.lines], at)
-    elif not reply.keeps:
-        talking.question = None
-    if reply.pending is not None:
-        talking.pending = {
-            "intent": reply.pending.intent.to_json(),
-            "code": reply.pending.code,
-            "until": at + PENDING_SECONDS,
-        }
-    for thing, code in reply.saw:
-        talking.saw(thing, code, now)
-    talking.last = reply.template
-
-
-def _question(question: Question, labels: list[str], at: float) -> dict[str, Any]:
-    return {
-        "intent": question.intent.to_json(),
-        "field": question.field,
-        "options": list(question.options),
-        "labels": labels,
-        "at": at,
-    }
-
-
-def _facts(intent: Intent) -> dict[str, Any]:
-    return {k: v for k, v in intent.to_json().items() if k != "verb"}
 
 
 def _me(follower: Any) -> Me:
@@ -586,3 +431,7 @@ def _me(follower: Any) -> Me:
         follower.since,
         follower.following,
     )
+
+
+def _facts(intent: Intent) -> dict[str, Any]:
+    return {k: v for k, v in intent.to_json().items() if k != "verb"}

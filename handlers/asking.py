@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Self, get_args, get_origin, get_type_hints
 
 from models.staff import Role
-from models.words import is_no, is_yes, numeral
+from models.words import is_no, is_yes, numeral, quantity
 
 CODE = re.compile(r"[A-Za-z0-9:_.-]{1,64}\Z")
 VERBS: dict[str, type[Intent]] = {}
@@ -43,6 +43,11 @@ def _product(text: str) -> str:
     return (head + (digits if digits.isascii() and digits.isdigit() else tail)).upper()
 
 
+def _quantity(text: str) -> int:
+    value = quantity(text)
+    return value if value is not None else _number(text)
+
+
 def _number(text: str) -> int:
     value = numeral(text)
     if value is None:
@@ -73,7 +78,7 @@ GroupCode = Annotated[str, Slot("group", rf"(?:g[{_DRAWN}]{{3,5}}|{POINTING})", 
 OrderNo = Annotated[str, Slot("order", rf"(?:[{_DRAWN}]{{8}}|{POINTING})", _code, 1, "order")]
 Scene = Annotated[str, Slot("scene", r"[a-z0-9]{4,24}", _code, 1)]
 Number = Annotated[int, Slot("number", _N, _number, 2)]
-Quantity = Annotated[int, Slot("quantity", _N, _number, 2)]
+Quantity = Annotated[int, Slot("quantity", _N, _quantity, 2)]
 Digits = Annotated[str, Slot("digits", r"[0-9]{4,8}", str, 2)]
 Yuan = Annotated[int, Slot("yuan", r"[¥￥]?[0-9]{1,6}(?:\.[0-9]{1,2})?(?:元|块钱?)?", fen, 2)]
 Words = Annotated[str, Slot("words", r".+", str, 3)]
@@ -95,6 +100,7 @@ class Intent:
     personal: ClassVar[bool] = False
     page: ClassVar[bool] = False
     role: ClassVar[Role] = Role.HOUSE
+    proven: ClassVar[bool] = False  # exists only where nobody can have forged the words
 
     def __init_subclass__(
         cls,
@@ -103,12 +109,14 @@ class Intent:
         personal: bool = False,
         page: bool = False,
         role: Role = Role.ANYONE,
+        proven: bool = False,
         **kw: Any,
     ) -> None:
         super().__init_subclass__(**kw)
-        if taken := {"verb", "changes", "personal", "page", "role"} & set(inspect.get_annotations(cls)):
+        if taken := {"verb", "changes", "personal", "page", "role", "proven"} & set(inspect.get_annotations(cls)):
             raise TypeError(f"{cls.__name__}: {', '.join(taken)} cannot be a field")
-        cls.verb, cls.changes, cls.personal, cls.page, cls.role = verb, changes, personal, page, role
+        cls.verb, cls.changes, cls.personal, cls.page = verb, changes, personal, page
+        cls.role, cls.proven = role, proven or role > Role.ANYONE
         if verb:
             if verb in VERBS:
                 raise TypeError(f"two intents are called {verb}")

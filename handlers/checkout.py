@@ -50,6 +50,8 @@ async def buy(wish: Buy, me: Follower, products: Products, figures: Figures, cat
         return reply("checkout/which_product", Choice("看看商品", Browse()))
     product = await products.get(wish.product)
     product.on_shelf()
+    if not wish.quantity and (pieces := quantity(wish.spec)):  # 买 A1 两盒
+        wish = wish.filled(quantity=pieces, spec="")
     skus = await products.skus(product.id)
     if not skus:
         raise NotForSale(product=wish.product)
@@ -131,7 +133,8 @@ async def buy_lines(
         try:
             to = await addresses.remember(me.id, said, work.now)
         except AddressUnclear as no:  # what was understood is kept, the rest is asked for
-            return ask("address/address_unclear", wish.filled(said=said, address=""), "address", **no.facts)
+            wanted = wish.filled(said=said, address="")
+            return ask(f"address/ask_{no.facts['field']}", wanted, "address", known=no.facts["known"])
     if ships and to is None:
         return ask("checkout/where_to", wish, "address", product=first.product.name, count=len(items))
     terms = await pricing.terms(work, wish.play, first.sku, me.id, first.quantity, figures)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import datetime
 
@@ -16,15 +17,20 @@ from handlers.intents import (
     Freight,
     Groups,
     Health,
+    LateParcel,
+    LeaveGroup,
     ListOrders,
     MyParcel,
     MyPayment,
     MyRefund,
-    NotUnderstood,
     PayOrder,
     Person,
     ProductFacts,
+    RefundOrder,
+    Search,
+    ShowAddress,
     ShowOrder,
+    ShowProduct,
     SmallTalk,
     SomethingWrong,
 )
@@ -37,20 +43,21 @@ from models.figures import Figures
 from models.follower import Follower, Me
 from models.order import UNPAID
 from models.orderglance import OrderGlance, OrderSeen, Which
+from models.search import understand, words_of
 from models.staff import Role, StaffRoom
+from models.talk import Talking
 
 TOPICS = topics()
 # What each topic of the data file is asked by; the shop's own answers by the name under which they are kept.
-MINE: dict[str, type[Intent]] = {
-    "my_parcel": MyParcel,
-    "my_payment": MyPayment,
-    "my_refund": MyRefund,
-    "change_order": ChangeOrder,
-    "something_wrong": SomethingWrong,
-    "discounts": Discounts,
-    "health": Health,
-    "product_facts": ProductFacts,
-    "anger": Anger,
+MINE: dict[str, Intent] = {
+    "my_parcel": MyParcel(),
+    "my_payment": MyPayment(),
+    "my_refund": MyRefund(),
+    "change_order": ChangeOrder(),
+    "something_wrong": SomethingWrong(),
+    "freight": Freight(),
+    "discounts": Discounts(),
+    "anger": Anger(),
 }
 SHOPS = {
     "carrier": "快递",
@@ -63,38 +70,31 @@ SHOPS = {
     "licence": "执照",
     "who_answers": "",
 }
-SMALL = ("hello", "thanks", "ok", "laughter", "bye")
-ASKED = {
-    "my_parcel": "发货了吗",
-    "my_payment": "付款到账了吗",
-    "my_refund": "退款到哪了",
-    "change_order": "改订单",
-    "something_wrong": "东西有问题",
-    "freight": "运费怎么算",
-    "discounts": "有什么优惠",
-    "invoice": "能开发票吗",
-    "delivery_time": "什么时候发货",
-    "shop_phone": "电话多少",
-    "shop_where": "店在哪",
-    "shop_hours": "几点营业",
-}
+# What is asked of a product, by the words for it, tried in this order; "" is what its card shows: price and stock.
+ASPECTS = (
+    ("", "多少钱|几钱|几多|什么价|啥价|价格|价钱|售价|报价|单价|怎么卖|贵吗|几块"),
+    ("储存", "储存|保存|存放|怎么存|怎么放|冰箱|冷藏|防潮|受潮"),
+    ("净含量", "净含量|多少克|几克|多重|多大|几两|规格|分量|多少颗|几包|几泡"),
+    ("保质期", "保质|保值期|保鲜|过期|多久坏|放多久|能放|存多久|放几|日期|新茶|今年"),
+    ("配料", "配料|成分|原料|材料|添加|防腐|色素|含糖|无糖|咖啡因|过敏|什么做"),
+    ("产地", "产地|哪里产|哪产|产自|原产|哪里的|哪儿的|哪的"),
+    ("冲泡", "泡|冲|水温|几度|怎么喝|怎么煮|煮"),
+    ("", "有货|现货|库存|卖完|补货|到货|断货|缺货|还有|没有了|没货"),
+)
+KEPT = {"真伪": "真的|假的|正品|真假|假货", "退换": "退换|无理由|退货|换货"}  # the shop's answers about all its goods
+_POINTS = re.compile(r"这|那|它")
+PAGE = 8
 
 
 def _intent(topic: str, hearing: Hearing) -> Intent:
     if topic in MINE:
-        if topic == "product_facts":
-            return ProductFacts(hearing.talk.shown("product", hearing.now), hearing.raw[:60])
-        if topic == "health":
-            return Health(hearing.talk.shown("product", hearing.now))
-        return MINE[topic]()
-    if topic == "freight":
-        return Freight()
-    if topic in SMALL:
-        return SmallTalk(topic)
-    return AboutShop(topic)
-
-
-shop.hears("unknown", make=lambda told: NotUnderstood(told.text[:200]))
+        return MINE[topic]
+    shown = hearing.talk.shown("product", hearing.now)
+    if topic == "product_facts":
+        return ProductFacts(shown, hearing.raw[:60])
+    if topic == "health":
+        return Health(shown, hearing.raw[:60])
+    return AboutShop(topic) if topic in SHOPS else SmallTalk(topic)
 
 
 @shop.cue(100)
@@ -104,33 +104,17 @@ def everyday(hearing: Hearing) -> Intent | None:
     return _intent(found.name, hearing) if found is not None else None
 
 
-def guesses_for(words: str, catalog: Catalog) -> list[Choice]:
-    """The two questions that these words come nearest to."""
-    found = []
-    for guess in TOPICS.guess(words, 3):
-        if guess.name in ASKED:
-            plain = MINE.get(guess.name)
-            intent: Intent = (
-                plain() if plain is not None else Freight() if guess.name == "freight" else AboutShop(guess.name)
-            )
-            found.append(Choice(ASKED[guess.name], intent))
-    return found[:2]
-
-
-@shop.on()
-async def not_understood(ask: NotUnderstood, catalog: Catalog) -> Reply:
-    """「这句我没听懂」 with the two nearest guesses and a person; never searched, never answered in kind."""
-    found = guesses_for(ask.words, catalog)
-    steps = [*found[:2], Choice("人工", Person())]
-    return replace(reply("help/not_understood", *steps, guesses=bool(found)), keeps=True)
-
-
 def _aside(said: Reply) -> Reply:
     """An answer in passing: the open question and the list on screen stay."""
     return replace(said, keeps=True)
 
 
-async def _newest(orders: OrderGlance, me: Me) -> OrderSeen | None:
+async def _newest(orders: OrderGlance, me: Me, shown: str, among: Which) -> OrderSeen | None:
+    """The order on screen, if it is among these; else the newest that is under way, unpaid, or anything."""
+    page, _ = await orders.page(me.id, among, "", PAGE)
+    on_screen = next((o for o in page if o.no == shown), None)
+    if on_screen is not None:
+        return on_screen
     for which in (Which.UNDER_WAY, Which.UNPAID, Which.ALL):
         page, _ = await orders.page(me.id, which, "", 1)
         if page:
@@ -139,24 +123,33 @@ async def _newest(orders: OrderGlance, me: Me) -> OrderSeen | None:
 
 
 @shop.on()
-async def parcel(ask: MyParcel, me: Me, orders: OrderGlance, now: datetime) -> Reply:
-    """Newest order under way: state, promised time, number alone on its line; late: an apology and a way out."""
-    order = await _newest(orders, me)
+async def parcel(ask: MyParcel, me: Me, orders: OrderGlance, talk: Talking, now: datetime) -> Reply | Intent:
+    """State, promised time, number alone on its line."""
+    order = await _newest(orders, me, talk.shown("order", now), Which.UNDER_WAY)
     if order is None:
         return _aside(reply("everyday/no_order", Choice("商品", Browse())))
-    late = order.state == "paid" and order.promised_at is not None and order.promised_at < now
+    if order.state == "paid" and order.promised_at is not None and order.promised_at < now:
+        return LateParcel(order.no)
     steps = [Choice("看这个订单", ShowOrder(order.no))]
     if order.state in UNPAID:
         steps.insert(0, Choice("去付款", PayOrder(order.no)))
-    if late:
-        steps.append(Choice("人工", Person()))
-    return reply("everyday/parcel", *steps, order=order, late=late).now_seen("order", order.no)
+    return reply("everyday/parcel", *steps, order=order).now_seen("order", order.no)
 
 
 @shop.on()
-async def payment(ask: MyPayment, me: Me, orders: OrderGlance) -> Reply:
+async def late(ask: LateParcel, me: Follower, orders: OrderGlance, staff: StaffRoom, post: Post, now: datetime) -> Reply:
+    """The promise is broken: an apology, the merchant is told (once a day), and the money back is offered."""
+    order = await orders.by_no(ask.order, me.id)
+    for one in await staff.on_duty(Role.CLERK):
+        post.tell(one, reply("everyday/late_parcel", order=order), key=f"late:{order.no}:{one}:{now:%Y%m%d}")
+    steps = (Choice("看这个订单", ShowOrder(order.no)), Choice("想退款", RefundOrder(order.no)), Choice("人工", Person()))
+    return reply("everyday/late", *steps, order=order).now_seen("order", order.no)
+
+
+@shop.on()
+async def payment(ask: MyPayment, me: Me, orders: OrderGlance, talk: Talking, now: datetime) -> Reply:
     """Whether it has been paid."""
-    order = await _newest(orders, me)
+    order = await _newest(orders, me, talk.shown("order", now), Which.ALL)
     if order is None:
         return _aside(reply("everyday/no_order", Choice("商品", Browse())))
     unpaid = order.state in UNPAID
@@ -167,36 +160,32 @@ async def payment(ask: MyPayment, me: Me, orders: OrderGlance) -> Reply:
 @shop.on()
 async def refund(ask: MyRefund, me: Me, orders: OrderGlance) -> Reply:
     """Where the money is: amount, way back, days."""
-    page, _ = await orders.page(me.id, Which.ALL, "", 8)
-    back = [o for o in page if o.refunded_fen > 0]
-    return _aside(
-        reply(
-            "everyday/refund", Choice("订单", ListOrders()), Choice("人工", Person()), order=back[0] if back else None
-        )
-    )
+    page, _ = await orders.page(me.id, Which.ALL, "", PAGE)
+    back = next((o for o in page if o.refunded_fen > 0), None)
+    return _aside(reply("everyday/refund", Choice("订单", ListOrders()), Choice("人工", Person()), order=back))
 
 
 @shop.on()
-async def change(ask: ChangeOrder, me: Me, orders: OrderGlance) -> Reply:
-    """A second thought: what can still be done with the newest order."""
-    order = await _newest(orders, me)
+async def change(ask: ChangeOrder, me: Me, orders: OrderGlance, talk: Talking, now: datetime) -> Reply:
+    """A second thought: what can still be done with the order that is meant."""
+    order = await _newest(orders, me, talk.shown("order", now), Which.ALL)
     if order is None:
-        return _aside(reply("everyday/no_order", Choice("商品", Browse())))
-    return reply(
-        "everyday/change",
-        Choice("看这个订单", ShowOrder(order.no)),
-        Choice("人工", Person()),
-        order=order,
-        unpaid=order.state in UNPAID,
-    ).now_seen("order", order.no)
+        return _aside(reply("everyday/no_order", Choice("商品", Browse()), Choice("我的地址", ShowAddress())))
+    steps = [Choice("看这个订单", ShowOrder(order.no)), Choice("人工", Person())]
+    if order.state == "forming":
+        steps.insert(0, Choice("退团", LeaveGroup()))
+    said = reply("everyday/change", *steps, order=order, unpaid=order.state in UNPAID)
+    return said.now_seen("order", order.no)
 
 
 @shop.on()
-async def wrong(ask: SomethingWrong, me: Me, orders: OrderGlance, figures: Figures) -> Reply:
+async def wrong(
+    ask: SomethingWrong, me: Me, orders: OrderGlance, figures: Figures, talk: Talking, now: datetime
+) -> Reply:
     """Something is broken, missing or not what was ordered: heard, and a person is offered."""
-    order = await _newest(orders, me)
-    seen = reply("everyday/wrong", Choice("人工", Person()), order=order, phone=figures.service.phone)
-    return seen.now_seen("order", order.no) if order is not None else _aside(seen)
+    order = await _newest(orders, me, talk.shown("order", now), Which.ALL)
+    said = reply("everyday/wrong", Choice("人工", Person()), order=order, phone=figures.service.phone)
+    return said.now_seen("order", order.no) if order is not None else _aside(said)
 
 
 @shop.on()
@@ -220,16 +209,32 @@ async def discounts(ask: Discounts, catalog: Catalog, figures: Figures) -> Reply
 
 
 @shop.on()
-async def facts(ask: ProductFacts, catalog: Catalog, answers: AnswerGlance) -> Reply:
-    """From the product's facts; what is not known is said to be not known."""
-    goods = catalog.get(ask.product)
-    known = dict(goods.facts) if goods is not None else {}
-    named = {k: v for k, v in known.items() if k in ask.words}
-    shared = await answers.of("保存") if "保存" in ask.words or "储存" in ask.words else ""
-    steps = [] if goods is not None else [Choice("商品", Browse())]
-    return _aside(
-        reply("everyday/facts", *steps, goods=goods, facts=dict(list((named or known).items())[:4]), shared=shared)
-    )
+async def facts(ask: ProductFacts, catalog: Catalog, answers: AnswerGlance) -> Reply | Intent:
+    """From the product's facts: the one that is named, else the one on screen; what is not known is said to be so."""
+    named = words_of(ask.words, catalog.index)
+    found = _named(named, catalog) if not (ask.product and _POINTS.search(ask.words)) else [ask.product]
+    code = ask.product if not found or ask.product in found else found[0] if len(found) == 1 else ""
+    goods = catalog.get(code)
+    if shared := next((topic for topic, words in KEPT.items() if re.search(words, ask.words)), ""):
+        return _aside(reply("everyday/about", words=await answers.of(shared) or "这个店主还没写，回 人工 问一声。"))
+    aspect = next((name for name, words in ASPECTS if re.search(words, ask.words)), None)
+    if goods is None:
+        if found:
+            return Search(" ".join(named))
+        stored = await answers.of("保存") if aspect == "储存" else ""
+        return _aside(reply("everyday/facts", Choice("商品", Browse()), goods=None, aspect=aspect, known=stored))
+    if aspect == "":
+        return ShowProduct(goods.code)
+    known = goods.facts.get(aspect, "") if aspect else goods.line
+    said = reply("everyday/facts", Choice(f"看 {goods.code}", ShowProduct(goods.code)), goods=goods, aspect=aspect, known=known)
+    return _aside(said).now_seen("product", goods.code)
+
+
+def _named(words: tuple[str, ...], catalog: Catalog) -> list[str]:
+    """The codes of what the words name."""
+    if not words:
+        return []
+    return [hit.doc.code for hit in catalog.index.find(understand(" ".join(words), catalog.index))]
 
 
 @shop.on()
@@ -250,33 +255,7 @@ async def about(ask: AboutShop, answers: AnswerGlance, figures: Figures) -> Repl
 @shop.on()
 async def health(ask: Health, catalog: Catalog) -> Reply:
     """Never a promise about health: ask a doctor; here is what is in it."""
-    goods = catalog.get(ask.product)
-    return _aside(reply("everyday/health", contents=goods.facts.get("配料", "") if goods is not None else ""))
-
-
-@shop.on()
-async def small_talk(ask: SmallTalk) -> Reply:
-    """Hello, thanks, laughter: one line, no list."""
-    return _aside(reply("everyday/small_talk", topic=ask.topic if ask.topic in SMALL else "ok"))
-
-
-@shop.on()
-async def anger(ask: Anger, me: Follower, orders: OrderGlance, staff: StaffRoom, post: Post, now: datetime) -> Reply:
-    """An apology, the open orders, a person at once; staff are told."""
-    seen = Me(me.id, me.channel, me.account, me.who, me.name, me.since, me.following)
-    page, _ = await orders.page(seen.id, Which.UNDER_WAY, "", 3)
-    for one in await staff.on_duty(Role.CLERK):
-        if one != me.id:
-            post.tell(
-                one,
-                reply("everyday/angry_customer", called=me.called, orders=page),
-                key=f"anger:{me.id}:{one}:{now:%Y%m%d%H}",
-            )
-    return reply("everyday/anger", Choice("人工", Person()), Choice("订单", ListOrders()), orders=page)
-
-
-@shop.on("人工", "客服", "人工客服", "转人工", "有人吗", "找人", "human")
-async def person(ask: Person, figures: Figures, answers: AnswerGlance) -> Reply:
-    """When a person will be there, and how to reach one now."""
-    phone = figures.service.phone or await answers.of("电话")
-    return _aside(reply("everyday/person", hours=figures.service.hours.replace("-", "–"), phone=phone))
+    found = _named(words_of(ask.words, catalog.index), catalog)
+    goods = catalog.get(found[0] if len(found) == 1 else ask.product if not found else "")
+    contents = goods.facts.get("配料", "") if goods is not None else ""
+    return _aside(reply("everyday/health", contents=contents, name=goods.name if goods is not None else ""))

@@ -55,15 +55,19 @@ class Help(Coded, verb="help", page=True): pass
 @dataclass(frozen=True)
 class NotUnderstood(Intent, verb="lost"): words: Words = ""
 @dataclass(frozen=True)
-class BeyondList(Intent, verb="beyond"): n: Number = 0; of: Number = 0
+class BeyondList(Intent, verb="beyond"): n: Number = 0; of: Number = 0; answer: YesNo = ""
 @dataclass(frozen=True)
 class ListGone(Intent, verb="listgone"): pass
 @dataclass(frozen=True)
 class StrangeThing(Intent, verb="strange"): kind: str = ""
 @dataclass(frozen=True)
-class CancelQuestion(Intent, verb="nevermind"): pass
+class CancelQuestion(Intent, verb="nevermind"): goods: int = 0
+@dataclass(frozen=True)
+class Simple(Coded, verb="simple"): pass
 @dataclass(frozen=True)
 class WelcomeNews(Intent, verb="welcomenews", changes=True): answer: YesNo = ""
+@dataclass(frozen=True)
+class Wanted(Intent, verb="wanted", changes=True): pass
 
 # -- looking around (catalog) --------------------------------------------------------------------------
 @dataclass(frozen=True)
@@ -81,6 +85,8 @@ class Back(Coded, verb="back"): pass
 @dataclass(frozen=True)
 class MyParcel(Coded, verb="parcel", personal=True): pass
 @dataclass(frozen=True)
+class LateParcel(Intent, verb="lateparcel", changes=True, personal=True): order: OrderNo = ""
+@dataclass(frozen=True)
 class MyPayment(Coded, verb="paid", personal=True): pass
 @dataclass(frozen=True)
 class MyRefund(Coded, verb="refunded", personal=True): pass
@@ -97,13 +103,15 @@ class ProductFacts(Intent, verb="facts"): product: ProductCode = ""; words: Word
 @dataclass(frozen=True)
 class AboutShop(Coded, verb="about"): topic: str = ""
 @dataclass(frozen=True)
-class Health(Coded, verb="health"): product: ProductCode = ""
+class Health(Intent, verb="health"): product: ProductCode = ""; words: Words = ""
 @dataclass(frozen=True)
 class SmallTalk(Coded, verb="talk"): topic: str = ""
 @dataclass(frozen=True)
 class Anger(Coded, verb="anger", changes=True): pass
 @dataclass(frozen=True)
 class Person(Coded, verb="person"): pass
+@dataclass(frozen=True)
+class Forget(Coded, verb="forget", personal=True): pass
 
 # -- the cart (cart) -----------------------------------------------------------------------------------
 @dataclass(frozen=True)
@@ -133,7 +141,9 @@ class PrivateWords(Intent, verb="privatewords"): pass
 @dataclass(frozen=True)
 class Buy(Coded, verb="buy", changes=True, personal=True): product: ProductCode = ""; quantity: Quantity = 0; spec: Spec = ""; play: str = ""
 @dataclass(frozen=True)
-class BuyLines(Intent, verb="buylines", changes=True, personal=True): lines: tuple[tuple[int, int], ...] = (); play: str = ""; from_cart: bool = False; said: str = ""; address: AddressLine = ""
+class BuyLines(Intent, verb="buylines", changes=True, personal=True): lines: tuple[tuple[int, int], ...] = (); play: str = ""; from_cart: bool = False; said: str = ""; address: AddressLine = ""; like: str = ""
+@dataclass(frozen=True)
+class BuyAgain(Coded, verb="again", changes=True, personal=True): order: OrderNo = ""; word: YesNo = ""
 @dataclass(frozen=True)
 class ShowPay(Coded, verb="payp"): code: str = ""
 @dataclass(frozen=True)
@@ -199,7 +209,7 @@ class ListToShip(Coded, verb="toship", personal=True, role=Role.CLERK): after: s
 @dataclass(frozen=True)
 class Ship(Intent, verb="ship", changes=True, role=Role.CLERK): order: OrderNo = ""; carrier: Carrier = ""; tracking: Tracking = ""
 @dataclass(frozen=True)
-class BindStaff(Intent, verb="bind", changes=True): code: Digits = ""
+class BindStaff(Intent, verb="bind", changes=True, proven=True): code: Digits = ""
 @dataclass(frozen=True)
 class Confirm(Intent, verb="confirm", changes=True, role=Role.SUPPORT): code: Digits = ""
 @dataclass(frozen=True)
@@ -243,7 +253,7 @@ class PutOffer(Intent, verb="putoffer", changes=True, role=Role.MANAGER): produc
 @dataclass(frozen=True)
 class StopOffer(Intent, verb="stopoffer", changes=True, role=Role.MANAGER): product: ProductCode = ""
 @dataclass(frozen=True)
-class PlanPush(Intent, verb="planpush", role=Role.MANAGER): words: Words = ""
+class PlanPush(Intent, verb="planpush", role=Role.MANAGER): words: Words = ""; mark: str = ""
 @dataclass(frozen=True)
 class SchedulePush(Intent, verb="schedulepush", changes=True, role=Role.MANAGER): topic: str = ""; text: str = ""; at: int = 0
 @dataclass(frozen=True)

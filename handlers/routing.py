@@ -10,14 +10,13 @@ from importlib import import_module
 from typing import Any, get_type_hints
 
 from handlers import FEATURES
-from handlers.asking import Coded, Intent, remembered, slot_of, unpack
-from handlers.grammar import Phrases, phrase, raw_plain
-from handlers.replies import Errand, Reply
+from handlers.asking import Coded, Intent
+from handlers.grammar import Phrases, phrase
+from handlers.replies import Reply
 from models.base import Event
 from models.catalog import Catalog
 from models.staff import Role
 from models.talk import Talking
-from models.words import numeral, plain
 
 Handler = Callable[..., Awaitable[Reply | Intent]]
 Reaction = Callable[..., Awaitable[None]]
@@ -57,6 +56,7 @@ class Hearing:
     catalog: Catalog
     role: Role = Role.ANYONE  # which staff phrases exist
     lost: bool = False  # a newer list may have been shown than `talk` knows
+    tapped: bool = False  # by a tap: whatever text came along, nothing of the shop's is changed by it
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Shop:
     handlers: dict[type[Intent], Handler] = field(default_factory=dict)
     phrases: Phrases = field(default_factory=Phrases)
     said: dict[type[Intent], str] = field(default_factory=dict)  # the first phrase of each intent
-    kinds: dict[str, Callable[[Told], Intent]] = field(default_factory=dict)  # also: unknown, beyond, stale
+    kinds: dict[str, Callable[[Told], Intent]] = field(default_factory=dict)  # also: unknown, beyond, stale, no
     cues: list[tuple[int, Cue]] = field(default_factory=list)
     reactions: dict[type[Event], list[tuple[str, Reaction]]] = field(default_factory=dict)
     ticks: list[Tick] = field(default_factory=list)
@@ -173,129 +173,6 @@ async def call(handler: Callable[..., Awaitable[Any]], subject: Any, provide: Ca
     return await handler(**given)
 
 
-# -- finding the intent --------------------------------------------------------------------------------
-
-
-class Lost(Exception):
-    """A number whose list is lost or older than 30 minutes; the list is to be shown again."""
-
-    def __init__(self, listing: Intent | None) -> None:
-        super().__init__()
-        self.listing = listing
-
-
-def resolve(told: Told, talk: Talking, now: datetime, catalog: Catalog, *, role: Role, lost: bool = False) -> Intent:
-    """What was asked, in the order of understanding of conversation.md.
-
-    `role` decides which staff phrases exist; `lost` says that a newer list may have been shown than `talk` knows.
-    Raises Lost for a number whose list is gone. Always finds something: the last resort is the kind "unknown".
-    """
-    if told.kind in shop.kinds:
-        return shop.kinds[told.kind](told)
-    if told.code:
-        coded = unpack(told.code)
-        # A tap confirms nothing and changes nothing of the shop's: staff commands are typed.
-        if (
-            coded is not None
-            and coded.role <= role
-            and not (told.tapped and coded.changes and coded.role > Role.ANYONE)
-        ):
-            return coded
-    hearing = Hearing(plain(told.text), raw_plain(told.text), talk, now, catalog, role, lost)
-    return (
-        _phrase(hearing)
-        or _cued(hearing, 0, 100)
-        or _answered(hearing)
-        or _numbered(hearing)
-        or _cued(hearing, 100, 1000)
-        or shop.kinds["unknown"](told)
-    )
-
-
-def _phrase(hearing: Hearing) -> Intent | None:
-    for one, fields in shop.phrases.matching(hearing.said, hearing.raw):
-        if one.kind.role > hearing.role:
-            continue
-        for name, slot in one.slots:
-            if slot.thing:
-                fields[name] = _pointed(str(fields[name]), slot.thing, name, hearing)
-        return complete(one.kind(**fields), hearing.talk, hearing.now)
-    return None
-
-
-def complete(intent: Intent, talk: Talking, now: datetime) -> Intent:
-    """Fill a code that was left out with the thing last shown within ten minutes (conversation: C2)."""
-    for name in type(intent).__dataclass_fields__:
-        if getattr(intent, name) == "":
-            try:
-                slot = slot_of(type(intent), name)
-            except TypeError:
-                continue
-            if slot.thing and (code := talk.shown(slot.thing, now)):
-                intent = intent.filled(**{name: code})
-    return intent
-
-
-def _pointed(value: str, thing: str, name: str, hearing: Hearing) -> str:
-    if value.isascii():
-        return value
-    n = numeral(value)
-    line = hearing.talk.line(n, hearing.now) if n is not None else None
-    if line is not None:
-        return str(line.get(name) or "")
-    return hearing.talk.shown(thing, hearing.now)
-
-
-def _cued(hearing: Hearing, least: int, below: int) -> Intent | None:
-    for order, cue in shop.cues:
-        if least <= order < below and (found := cue(hearing)) is not None:
-            return found
-    return None
-
-
-def _answered(hearing: Hearing) -> Intent | None:
-    """The words as the answer to the open question, if they can be one."""
-    asked = hearing.talk.asked(hearing.now)
-    if asked is None:
-        return None
-    intent = remembered(asked["intent"])
-    if intent is None:
-        return None
-    said, field_name, options = hearing.said, str(asked["field"]), [str(o) for o in asked["options"]]
-    n = numeral(said)
-    if options:
-        labels = [plain(str(label)) for label in asked.get("labels", [])]
-        for i, label in enumerate(labels):
-            if said and (said == label or (len(said) >= 2 and said in label and sum(said in x for x in labels) == 1)):
-                return intent.filled(**{field_name: options[i]})
-        if n is not None and 1 <= n <= len(options) and not hearing.lost:
-            return intent.filled(**{field_name: options[n - 1]})
-        return None
-    slot = slot_of(type(intent), field_name)
-    if slot.name == "address" and _cued(hearing, 100, 200) is not None:
-        return None  # an address is not guessed out of a question: everyday questions are still heard
-    try:
-        return intent.filled(**{field_name: slot.parse(hearing.raw if slot.rank == 3 else said)})
-    except ValueError:
-        return None
-
-
-def _numbered(hearing: Hearing) -> Intent | None:
-    n, talk = numeral(hearing.said), hearing.talk
-    if n is None:
-        return None
-    if hearing.lost or (talk.offered and not talk.fresh(hearing.now)):
-        raise Lost(remembered(talk.listing) if talk.listing else None)
-    if not talk.offered:
-        return None
-    line = talk.line(n, hearing.now)
-    if line is not None:
-        return remembered(line)
-    return shop.kinds["beyond"](
-        Told("", "", "", "", text=hearing.said, data={"n": str(n), "of": str(len(talk.offered))})
-    )
-
-
 def phrase_of(intent: Intent) -> str:
     """How an intent can be typed ("搜 龙井"), or "" when it has no phrase: what a tap on a link sends."""
     text = shop.said.get(type(intent), "")
@@ -307,18 +184,3 @@ def phrase_of(intent: Intent) -> str:
 def code_of(intent: Intent) -> str:
     """The packed code of an intent, or "" when it holds words."""
     return intent.pack() if isinstance(intent, Coded) else ""
-
-
-__all__ = [
-    "Errand",
-    "Lost",
-    "Shop",
-    "Told",
-    "call",
-    "code_of",
-    "complete",
-    "load",
-    "phrase_of",
-    "resolve",
-    "shop",
-]

@@ -33,7 +33,7 @@ MINE = Choice("我的订阅", MySubscriptions())
 FOLLOW_QUESTION = "welcomenews"
 
 
-@shop.on("订阅 {words}", "我要订阅 {words}", "subscribe {words}", "订阅")
+@shop.on("订阅 {words}", "订阅{words}", "我要订阅{words}", "subscribe {words}", "订阅", "subscribe")
 async def subscribe(
     ask: Subscribe, me: Follower, subs: Subscriptions, glance: SubscriptionGlance, catalog: Catalog, figures: Figures
 ) -> Reply:
@@ -94,7 +94,7 @@ async def unsubscribe(
         # Whoever wants silence must not be counted as a yes by the next 好.
         if talk.question and talk.question["intent"].get("verb") == FOLLOW_QUESTION:
             talk.question = None
-        talk.consent = 0.0
+        talk.hushed = now.timestamp()
     unknown = ask.words[:12] if ask.words and not named and mine else ""
     order = bool(talk.shown("order", now))
     return replace(reply("subscribe/left", topics=named, unknown=unknown, order=order), keeps=True)
@@ -142,7 +142,7 @@ async def resume(
     return reply("subscribe/resumed", MINE, anything=anything, topics=[w.topic for w in rules.of("live")])
 
 
-@shop.on("免打扰 {words}", "免打扰时间 {words}", "免打扰", "quiet {words}")
+@shop.on("免打扰 {words}", "免打扰{words}", "免打扰时间{words}", "免打扰", "quiet {words}", "quiet")
 async def quiet(
     ask: QuietHours, me: Follower, subs: Subscriptions, glance: SubscriptionGlance, figures: Figures
 ) -> Reply:

@@ -68,7 +68,7 @@ class Campaign(Root):
     def open(self) -> bool:
         return self.state in ("planned", "releasing")
 
-    def begin(self, from_fen: int | None) -> None:
+    def start(self, from_fen: int | None) -> None:
         """The moment has come; the price that counts is today's."""
         self.state, self.from_fen = "releasing", from_fen
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from sqlalchemy import select
 
@@ -99,7 +99,6 @@ class Catalogs:
         self.current = Catalog()
         self._synonyms = synonyms
         self._seen = EPOCH
-        self._moments: dict[int, datetime] = {}
         self._lock = asyncio.Lock()
 
     async def refresh(self, reader: Reader) -> bool:
@@ -108,29 +107,25 @@ class Catalogs:
             since = self._seen - OVERLAP if self._seen > EPOCH else EPOCH
             columns = select(Product.id, Product.changed).where(Product.changed > since).order_by(Product.id)
             rows = await reader.all(columns)
-            if self.current.version and all(r.changed <= self._seen and self._known(r.id, r.changed) for r in rows):
-                return False
             goods = dict(self.current.goods)
-            by_id = {g.id: c for c, g in goods.items()}
-            ids = [r.id for r in rows]
+            code_of = {g.id: c for c, g in goods.items()}
+            ids, news = [r.id for r in rows], not self.current.version
             for start in range(0, len(ids), SLICE):
                 for item, on in await _read(reader, ids[start : start + SLICE]):
-                    old = by_id.get(item.id)
-                    if old is not None:
-                        goods.pop(old, None)
+                    old = goods.pop(code_of.get(item.id, ""), None)
                     if on:
                         goods[item.code] = item
+                    # What lies in the overlap is read again each time; only what differs is news.
+                    news = news or old != (item if on else None)
                 await asyncio.sleep(0)
-            self._moments |= {r.id: r.changed for r in rows}
             self._seen = max([self._seen, *(r.changed for r in rows)])
+            if not news:
+                return False
             order = tuple(sorted(goods, key=_by_code))
             categories = tuple(dict.fromkeys(goods[c].category for c in order if goods[c].category))
             index = await asyncio.to_thread(Index.build, [_doc(goods[c]) for c in order], self._synonyms)
             self.current = Catalog(self.current.version + 1, goods, order, categories, index)
             return True
-
-    def _known(self, product_id: int, changed: datetime) -> bool:
-        return self._moments.get(product_id) == changed
 
 
 def _by_code(code: str) -> tuple[int, str]:

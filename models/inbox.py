@@ -9,7 +9,8 @@ from sqlalchemy import Index, UniqueConstraint, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.base import Base, Invariant, Json, Work
+from models.base import Base, Invariant, Work
+from models.seal import SealedJson
 
 KEPT = timedelta(hours=72)
 
@@ -26,7 +27,7 @@ class Inbox(Base):
     who: Mapped[str]
     key: Mapped[str]
     heard: Mapped[datetime]
-    answer: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    answer: Mapped[dict[str, Any] | None] = mapped_column(SealedJson)
 
 
 async def note(work: Work, channel: str, account: str, who: str, key: str) -> int | None:

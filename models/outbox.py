@@ -12,7 +12,8 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, fun
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.base import Base, Invariant, Json, Work
+from models.base import Base, Invariant, Work
+from models.seal import SealedJson
 
 LEASE_SECONDS = 60
 NOTICE_TRIES = 5
@@ -42,7 +43,7 @@ class Outbox(Base):
     key: Mapped[str]
     follower_id: Mapped[int | None] = mapped_column(ForeignKey("follower.id"))
     campaign_id: Mapped[int | None] = mapped_column(ForeignKey("campaign.id"))
-    payload: Mapped[dict[str, Any]] = mapped_column(Json)
+    payload: Mapped[dict[str, Any]] = mapped_column(SealedJson)
     state: Mapped[str]
     made: Mapped[datetime]
     due: Mapped[datetime]

@@ -9,9 +9,9 @@ import rjieba
 
 from models.index import SOLD_OUT, Doc, Hit, Index, Query
 from models.prices import take_price
-from models.words import number, plain, unfill, word_lists
+from models.words import bare, number, plain, unfill, word_lists
 
-__all__ = ["SOLD_OUT", "Doc", "Hit", "Index", "Query", "understand", "vocabulary_at"]
+__all__ = ["SOLD_OUT", "Doc", "Hit", "Index", "Query", "understand", "vocabulary_at", "words_of"]
 
 _NOT = re.compile(r"(?:不要|不想要|别要|不爱喝|不爱吃|不喜欢|不喝|不吃|不能有|不含|不带|不买|除了|去掉|排除|不是)\s?")
 _CHEAP = re.compile(r"(?:便宜|实惠|平价|划算|经济|不(?:要)?太?贵|别太贵)(?:一?点|一?些)?(?:儿|的)*")
@@ -66,6 +66,16 @@ def vocabulary_at(text: str, start: int, words: frozenset[str], longest: int) ->
         if (word := text[start : start + length]) in words:
             return word
     return ""
+
+
+def words_of(text: str, index: Index) -> tuple[str, ...]:
+    """The words of the shop's vocabulary that stand in a sentence, in its order; () when it names no goods."""
+    rest, at, found = bare(index.synonyms.rewrite(unfill(text))), 0, []
+    while at < len(rest):
+        word = vocabulary_at(rest, at, index.words, index.longest)
+        found += [word] if word else []
+        at += max(1, len(word))
+    return tuple(dict.fromkeys(found))
 
 
 def _in_word(text: str, start: int, end: int, index: Index) -> bool:

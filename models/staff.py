@@ -7,7 +7,7 @@ import hmac
 from datetime import datetime, timedelta
 from enum import IntEnum
 
-from sqlalchemy import ForeignKey, UniqueConstraint, select, update
+from sqlalchemy import ForeignKey, UniqueConstraint, delete, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, Glance, Invariant, Refusal, Shelf
@@ -75,7 +75,8 @@ class StaffRoom(Shelf[Staff]):
     entity = Staff
 
     async def offer(self, hash: str, role: Role, now: datetime) -> None:
-        """Keep a new one-time code, 30 minutes and five wrong tries long."""
+        """Keep a new one-time code, 30 minutes and five wrong tries long; codes that are over are forgotten."""
+        await self.session.execute(delete(StaffCode).where(StaffCode.until < now))
         self.session.add(StaffCode(hash=hash, role=int(role), until=now + CODE_LIFE, tries_left=CODE_TRIES))
 
     async def redeem(self, hash: str, follower_id: int, now: datetime) -> Role | None:
@@ -91,7 +92,7 @@ class StaffRoom(Shelf[Staff]):
         mine = (await self.session.execute(select(Staff).where(Staff.follower_id == follower_id))).scalar_one_or_none()
         if mine is None:
             self.session.add(Staff(follower_id=follower_id, role=int(role), since=now))
-        else:
+        elif mine.role < role:  # a lower code takes nothing away: who gives up a role is dismissed first
             mine.role = int(role)
         return role
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -10,7 +11,8 @@ from typing import Any
 from sqlalchemy import ForeignKey, select
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.base import Base, Invariant, Json
+from models.base import Base, Invariant
+from models.seal import SealedJson
 
 LIST_SECONDS = 30 * 60
 SEEN_SECONDS = 10 * 60
@@ -24,7 +26,7 @@ class Talk(Base):
 
     follower_id: Mapped[int] = mapped_column(ForeignKey("follower.id"), primary_key=True, autoincrement=False)
     number: Mapped[int] = mapped_column(default=0)  # counts changing answers; an overlay names the one it was built on
-    state: Mapped[dict[str, Any]] = mapped_column(Json, default=dict)
+    state: Mapped[dict[str, Any]] = mapped_column(SealedJson, default=dict)
     missed: Mapped[int] = mapped_column(default=0)  # notices that could not be sent and are shown first next time
 
 
@@ -40,15 +42,15 @@ class Talking:
     pending: dict[str, Any] | None = None  # {"intent": …, "code": …, "until": …}
     seen: dict[str, list[Any]] = field(default_factory=dict)  # thing -> [code, at]
     rest: str = ""  # the part of the last answer that did not fit
-    last: str = ""  # the template last shown
-    misses: int = 0  # 没听懂 in a row
-    helps: int = 0  # 帮助 in a row
-    consent: float = 0.0  # when 新品告诉您? was asked, answered by 要 or 不用
+    last: str = ""  # the answer last shown: its template, for a refusal also its facts
+    times: int = 0  # how often it was shown in a row
+    simple: bool = False  # three digits at a time, until the next order
+    hushed: float = 0.0  # when 退订 or 不用 was last said: what was offered before it is no longer an offer
 
     @classmethod
     def load(cls, state: dict[str, Any] | str | None) -> Talking:
         """The talk from its row or overlay; what a newer or older shop wrote and we do not know is left out."""
-        found: dict[str, Any] = json.loads(state) if isinstance(state, str) else state or {}
+        found: dict[str, Any] = json.loads(state) if isinstance(state, str) else copy.deepcopy(state or {})
         return cls(**{k: v for k, v in found.items() if k in cls.__dataclass_fields__})
 
     def dump(self) -> dict[str, Any]:

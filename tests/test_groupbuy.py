@@ -35,7 +35,9 @@ from models.groupbuy import (
     take_seat,
 )
 from models.offer import Offer, OfferOdd, offer_sane
+from models.refund import Refund
 from models.store import Store
+from models.verify import offenders
 
 NOW = datetime(2026, 3, 2, 4, 0, tzinfo=UTC)
 ENDS = NOW + timedelta(hours=24)
@@ -206,8 +208,10 @@ async def test_a_group_is_opened_joined_and_filled_and_everybody_is_told(town: T
     for person in (mei, hao):
         assert any("成团了" in h.text for h in person.inbox), person
     assert "满了" in (await tao.says(f"参团 {code}")).text
-    assert "已经成团" in (await mei.says("我的团")).text or "已成团" in (await mei.says("我的团")).text
-    assert (await boss.says("待发货")).text.count("A1") or "3" in (await boss.says("待发货")).text
+    assert "已成团" in (await mei.says("我的团")).text
+    assert (await boss.says("待发货")).text.count("明前龙井") == 3
+    house = town.stage.house
+    assert not await offenders(house.store, house.clock.now())
 
 
 async def test_a_group_that_does_not_fill_fails_and_every_paid_seat_is_refunded(town: Town) -> None:
@@ -221,6 +225,12 @@ async def test_a_group_that_does_not_fill_fails_and_every_paid_seat_is_refunded(
     for person in (mei, hao):
         heard = "\n".join(h.text for h in person.inbox)
         assert "没拼成" in heard, heard
+        assert "¥27.9" in heard, heard
+    async with town.stage.house.store.session() as session:
+        found = (await session.execute(select(Refund.state, Refund.amount_fen, Refund.reason))).all()
+    assert found == [("done", 2790, "group_failed")] * 2
+    house = town.stage.house
+    assert not await offenders(house.store, house.clock.now())
     assert "没成团" in (await mei.says("我的团")).text
     assert "结束" in (await hao.says(f"参团 {code}")).text
 
@@ -253,6 +263,8 @@ async def test_leaving_before_it_fills_takes_the_word_again_and_gives_the_money_
     await town.later(minutes=2)
     assert any("团长" in h.text for h in hao.inbox)
     assert "还差 2 人" in (await hao.says(code)).text
+    house = town.stage.house
+    assert not await offenders(house.store, house.clock.now())
 
 
 async def test_one_cannot_be_in_two_live_groups_of_the_same(town: Town) -> None:

@@ -134,7 +134,7 @@ async def test_one_topic_is_left_and_the_other_stays(stage: Stage, town: Town) -
     mei = town.wechat("小美")
     await mei.follows()
     await mei.says("订阅 龙井")
-    await mei.says("订阅 上新")
+    await mei.says("订阅上新")
     await mei.says("退订 龙井")
     assert await _states(stage) == {"龙井": "left", "上新": "live"}
     assert (await _log(stage))[-1] == ("leave", "龙井", "退订 龙井")
@@ -228,7 +228,7 @@ async def test_unfollowing_stops_everything_and_resume_brings_it_back(stage: Sta
 async def test_own_quiet_hours_and_own_cap_are_kept(stage: Stage, town: Town) -> None:
     mei = town.wechat("小美")
     await mei.follows()
-    await mei.says("免打扰 21-9")
+    await mei.says("免打扰21-9")
     await mei.says("每周一条")
     rule = await stage.house.store.reader.one(select(PushRule.quiet, PushRule.weekly))
     assert rule is not None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-from sqlalchemy import func, select
+from sqlalchemy import column, func, select, table
 
 from models import migrations
 from models.outbox import Outbox
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from bot.app import House
 
 WORKER_SECONDS = 90
+NOW = {"Cache-Control": "no-store"}
 
 
 class _Counts:
@@ -42,46 +43,62 @@ class _Counts:
         yield GaugeMetricFamily("tuanpu_catalogue_goods", "goods on the shelf", len(self.house.catalogs.current.order))
 
 
+async def _revision(house: House) -> str:
+    """The revision the database is at; on SQLite read beside the writer, so that a look takes no lock."""
+    if not house.store.sqlite:
+        return await migrations.at(house.store)
+    row = await house.store.reader.one(select(column("version_num")).select_from(table("alembic_version")))
+    return str(row.version_num) if row is not None else ""
+
+
+async def _state(house: House) -> tuple[dict[str, object], list[str]]:
+    """What to say of the shop, and what keeps it from serving."""
+    said: dict[str, object] = {}
+    faults, degraded = [], []
+    if house.stopping:
+        faults.append("stopping")
+    try:
+        said["revision"] = await _revision(house)
+        if said["revision"] != migrations.head():
+            faults.append("the database is at another revision: tuanpu migrate")
+    except Exception as failure:
+        faults.append(f"database: {type(failure).__name__}")
+    if house.settings.redis.url and not await house.shared.ready():
+        degraded.append("redis")  # limits hold per process, money is unaffected; of the worker nothing is known
+    else:
+        beat = await house.shared.get("worker")
+        if beat is None or house.clock.timestamp() - int(beat) > WORKER_SECONDS:
+            faults.append("no worker has been heard of: tuanpu work")
+    if house.settings.wechat and house.settings.wechat.trust_plain:
+        degraded.append("wechat.trust_plain")
+    return said | {"degraded": degraded}, faults
+
+
 def doors(house: House) -> list[web.RouteDef]:
     """GET /healthz, /readyz, /metrics; the latter two from loopback that is no proxy, or with the token; else 404."""
+    token = house.settings.server.metrics_token.get_secret_value().encode()
 
     def allowed(request: web.Request) -> bool:
-        token = house.settings.server.metrics_token.get_secret_value()
-        given = request.headers.get("Authorization", "").removeprefix("Bearer ")
-        if token and given and hmac.compare_digest(token.encode(), given.encode()):
+        scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+        if token and scheme == "Bearer" and hmac.compare_digest(token, given.encode("utf-8", "surrogateescape")):
             return True
         peer = request.transport.get_extra_info("peername") if request.transport else None
-        if not peer:
+        if not isinstance(peer, tuple):
             return False
         address = ipaddress.ip_address(peer[0])
+        address = getattr(address, "ipv4_mapped", None) or address
         behind = any(address in network for network in house.settings.server.proxies)
         return address.is_loopback and not behind
 
     async def healthz(_request: web.Request) -> web.Response:
-        return web.json_response({"alive": True})
+        return web.json_response({"alive": True}, headers=NOW)
 
     async def readyz(request: web.Request) -> web.Response:
         if not allowed(request):
             raise web.HTTPNotFound
-        said: dict[str, object] = {}
-        faults = []
-        try:
-            said["revision"] = await migrations.at(house.store) if not house.store.sqlite else migrations.head()
-            if said["revision"] != migrations.head():
-                faults.append("the database is at another revision: tuanpu migrate")
-        except Exception as failure:
-            faults.append(f"database: {type(failure).__name__}")
-        if house.stopping:
-            faults.append("stopping")
-        beat = await house.shared.get("worker")
-        if beat is None or house.clock.timestamp() - int(beat) > WORKER_SECONDS:
-            faults.append("no worker has been heard of: tuanpu work")
-        if house.settings.redis.url and not await house.shared.ready():
-            said["degraded"] = ["redis"]
-        if house.settings.wechat and house.settings.wechat.trust_plain:
-            said.setdefault("degraded", []).append("wechat.trust_plain")  # type: ignore[attr-defined]
-        said["ready"], said["faults"] = not faults, faults
-        return web.json_response(said, status=503 if faults else 200)
+        said, faults = await _state(house)
+        told = said | {"ready": not faults, "faults": faults}
+        return web.json_response(told, status=503 if faults else 200, headers=NOW)
 
     async def metrics(request: web.Request) -> web.Response:
         if not allowed(request):
@@ -93,6 +110,6 @@ def doors(house: House) -> list[web.RouteDef]:
         )
         registry = CollectorRegistry(auto_describe=False)
         registry.register(_Counts(house, {r.state: r.n for r in rows}))
-        return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        return web.Response(body=generate_latest(registry), headers=NOW | {"Content-Type": CONTENT_TYPE_LATEST})
 
     return [web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", metrics)]

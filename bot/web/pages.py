@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from aiohttp import web
 from markupsafe import Markup
 
-from bot.data import data
+from bot import logs
 from bot.web.qr import qr_svg
 from handlers.asking import Coded, unpack
 from handlers.intents import ShowPay, StartPay
-from handlers.replies import Reply
+from handlers.replies import Choice, Reply
 from models.product import ProductGlance
 
 if TYPE_CHECKING:
@@ -27,40 +27,64 @@ if TYPE_CHECKING:
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 YEAR = "public, max-age=31536000, immutable"
 FORM_SECONDS = 2 * 3600
+FORM = "application/x-www-form-urlencoded"
+STATIC = Path(__file__).parent / "static"
 NONCE: web.RequestKey[str] = web.RequestKey("nonce", str)
+PLAIN_POLICY = "default-src 'none'; frame-ancestors 'none'"
+_COOKIE = re.compile(r"[A-Za-z0-9_-]{32}")
 
 
-def headers(house: House) -> Any:
-    """What every answer carries: a strict policy with a nonce, no sniffing, no referrer to others."""
+def frame(house: House, pages: Pages) -> Any:
+    """What stands around every request: an id for its log lines, headers on its answer, a page for what is not there."""
 
     @web.middleware
-    async def add(request: web.Request, handler: Handler) -> web.StreamResponse:
-        nonce = secrets.token_urlsafe(16)
-        request[NONCE] = nonce
-        response = await handler(request)
-        if response.prepared:
+    async def around(request: web.Request, handler: Handler) -> web.StreamResponse:
+        with logs.request() as name:
+            refused: web.HTTPException | None = None
+            response: web.StreamResponse
+            try:
+                response = await handler(request)
+            except web.HTTPException as said:
+                response = refused = said
+            if response.status == 404 and "text/html" in request.headers.get("Accept", ""):
+                response, refused = pages.gone(request), None
+            if not response.prepared:
+                _dress(response, request, house)
+                response.headers["X-Request-ID"] = name
+            if refused is not None:
+                raise refused
             return response
-        for name, value in {
-            "Content-Security-Policy": "; ".join(
-                (
-                    "default-src 'none'",
-                    "img-src 'self' data:",
-                    f"style-src 'self' 'nonce-{nonce}'",
-                    f"script-src 'self' 'nonce-{nonce}'",
-                    "connect-src 'self'",
-                    "font-src 'self'",
-                    "form-action 'self'",
-                    "base-uri 'none'",
-                    f"frame-ancestors {house.frame_ancestors}",
-                )
-            ),
-            "X-Content-Type-Options": "nosniff",
-            "Referrer-Policy": "same-origin",
-        }.items():
-            response.headers.setdefault(name, value)
-        return response
 
-    return add
+    return around
+
+
+def _dress(response: web.StreamResponse, request: web.Request, house: House) -> None:
+    """A strict policy, with the page's nonce where it is one; no sniffing, no referrer to others."""
+    nonce = request.get(NONCE)
+    policy = PLAIN_POLICY
+    if nonce is not None:
+        policy = (
+            f"default-src 'none'; img-src 'self' data:; style-src 'self' 'nonce-{nonce}'; "
+            f"script-src 'self' 'nonce-{nonce}'; connect-src 'self'; font-src 'self'; form-action 'self'; "
+            f"base-uri 'none'; frame-ancestors {house.frame_ancestors}"
+        )
+    headers = response.headers
+    headers.setdefault("Content-Security-Policy", policy)
+    headers.setdefault("X-Content-Type-Options", "nosniff")
+    headers.setdefault("Referrer-Policy", "same-origin")
+    if request.path.startswith("/static/") and response.status < 400:
+        headers["Cache-Control"] = YEAR
+
+
+class FormToken:
+    """The hidden field that proves a form is ours; `used` once a page has shown it."""
+
+    def __init__(self, value: str) -> None:
+        self.value, self.used = value, False
+
+    def __html__(self) -> str:
+        self.used = True
+        return str(Markup('<input type="hidden" name="token" value="{}">').format(self.value))
 
 
 class Pages:
@@ -71,58 +95,58 @@ class Pages:
         self.secure = house.settings.shop.public_url.startswith("https://")
         self.cookie = "__Host-form" if self.secure else "form"
         self.key = house.keys.derive("form")
-        self.version = _version(data("bot/web/static") if (Path(__file__).parent / "static").is_dir() else None)
+        self.version = _version(STATIC)
         house.face.pages.globals["qr"] = lambda text: Markup(qr_svg(text))
         house.face.pages.globals["static"] = lambda name: f"/static/{self.version}/{name}"
 
     # -- forms: an origin of ours, and a token bound to a cookie ----------------------------------------
 
+    def _cookie_of(self, request: web.Request) -> str:
+        """This browser's cookie, "" where there is none that we could have made."""
+        found = request.cookies.get(self.cookie, "")
+        return found if _COOKIE.fullmatch(found) else ""
+
     def _token(self, cookie: str, path: str) -> str:
-        return hmac.new(self.key, f"{cookie}|{path}".encode(), hashlib.sha256).hexdigest()
+        return hmac.new(self.key, f"{cookie}|{path}".encode("utf-8", "replace"), hashlib.sha256).hexdigest()
 
     def _own_origin(self, request: web.Request) -> bool:
-        origin = request.headers.get("Origin", "")
-        ours = urlsplit(self.house.settings.shop.public_url)
-        if origin and origin != "null":
-            theirs = urlsplit(origin)
-            return (theirs.scheme, theirs.netloc) == (ours.scheme, ours.netloc)
-        return request.headers.get("Sec-Fetch-Site", "same-origin") in ("same-origin", "none")
+        origin = request.headers.get("Origin")
+        if origin is not None:
+            return origin == self.house.settings.shop.public_url
+        return request.headers.get("Sec-Fetch-Site", "same-origin") == "same-origin"
 
     async def _checked(self, request: web.Request) -> bool:
-        form = await request.post()
-        token, cookie = form.get("token"), request.cookies.get(self.cookie, "")
-        return (
-            self._own_origin(request)
-            and isinstance(token, str)
-            and bool(cookie)
-            and hmac.compare_digest(self._token(cookie, request.path).encode(), token.encode())
-        )
+        """Whether this form was shown by us, to this browser; raises 413."""
+        cookie = self._cookie_of(request)
+        if not cookie or not self._own_origin(request) or request.content_type != FORM:
+            return False
+        try:
+            token = str((await request.post()).get("token", "")).encode()
+        except (ValueError, LookupError):  # no form: bytes of no character set, or one nobody knows
+            return False
+        return hmac.compare_digest(self._token(cookie, request.path).encode(), token)
 
     def _show(self, request: web.Request, found: Reply, *, status: int = 200) -> web.Response:
         """The page of a reply; one that has no page is shown in words."""
-        cookie = request.cookies.get(self.cookie) or secrets.token_urlsafe(24)
-        token = Markup('<input type="hidden" name="token" value="{}">').format(self._token(cookie, request.path))
+        cookie = self._cookie_of(request) or secrets.token_urlsafe(24)
+        token = FormToken(self._token(cookie, request.path))
         template = found.template
         if not self.house.face.has(template, "html"):
             words = self.house.face.body(template, "page", found.facts)
             found, template = replace(found, facts={"words": words}), "layout/words"
-        frame = {"form_token": token, "nonce": request[NONCE], "path": request.path}
-        body = self.house.face.page(template, found.facts | frame)
+        request[NONCE] = secrets.token_urlsafe(16)
+        around = {"form_token": token, "nonce": request[NONCE], "path": request.path, "steps": _steps(found)}
+        body = self.house.face.page(template, found.facts | around)
         response = web.Response(text=body, content_type="text/html", charset="utf-8", status=status)
         response.headers["Cache-Control"] = "no-store"
-        if request.cookies.get(self.cookie) != cookie:
+        if token.used:  # a cookie only where there is a form, and good for as long as from now on
             response.set_cookie(
-                self.cookie,
-                cookie,
-                max_age=FORM_SECONDS,
-                httponly=True,
-                samesite="Lax",
-                secure=self.secure,
-                path="/",
+                self.cookie, cookie, max_age=FORM_SECONDS, httponly=True, samesite="Lax", secure=self.secure, path="/"
             )
         return response
 
-    def _gone(self, request: web.Request, status: int = 404) -> web.Response:
+    def gone(self, request: web.Request, status: int = 404) -> web.Response:
+        """The page for what is not there, or not for this browser."""
         return self._show(request, Reply("layout/gone"), status=status)
 
     # -- intents with a page -----------------------------------------------------------------------------
@@ -135,7 +159,7 @@ class Pages:
         """GET /h/<code>: the page of an intent; one that changes something only shows its button."""
         intent = self._intent(request)
         if intent is None:
-            return self._gone(request)
+            return self.gone(request)
         if intent.changes:
             return self._show(request, Reply("layout/button", {"words": intent.pack()}))
         found = await self.house.desk.visit(intent)
@@ -145,9 +169,9 @@ class Pages:
         """POST /h/<code>: the button of that page."""
         intent = self._intent(request)
         if intent is None or not intent.changes:
-            return self._gone(request)
+            return self.gone(request)
         if not await self._checked(request):
-            return self._gone(request, 403)
+            return self.gone(request, 403)
         return self._show(request, await self.house.desk.visit(intent))
 
     # -- paying ------------------------------------------------------------------------------------------
@@ -160,7 +184,7 @@ class Pages:
     async def start_pay(self, request: web.Request) -> web.StreamResponse:
         """POST /pay/<code>: makes or reuses the attempt, and shows how to pay it."""
         if not await self._checked(request):
-            return self._gone(request, 403)
+            return self.gone(request, 403)
         return self._show(request, await self.house.desk.visit(StartPay(request.match_info["code"])))
 
     async def pay_state(self, request: web.Request) -> web.StreamResponse:
@@ -177,43 +201,49 @@ class Pages:
             request.match_info["sha"], thumb=bool(request.match_info["small"])
         )
         if jpeg is None:
-            return self._gone(request)
+            return self.gone(request)
         return web.Response(body=jpeg, content_type="image/jpeg", headers={"Cache-Control": YEAR})
 
     async def about(self, request: web.Request) -> web.StreamResponse:
         """GET /about/…: public pages."""
-        name = request.match_info["name"]
-        return (
-            self._show(request, Reply(f"about/{name}"))
-            if self.house.face.has(f"about/{name}", "html")
-            else self._gone(request)
-        )
+        template = f"about/{request.match_info['name']}"
+        if not self.house.face.has(template, "html"):
+            return self.gone(request)
+        return self._show(request, Reply(template))
 
     async def proof(self, request: web.Request) -> web.StreamResponse:
         """GET /MP_verify_….txt: proof that the domain is ours; the file holds what its name says."""
         wechat = self.house.settings.wechat
         name = request.match_info["name"]
         if wechat is None or not wechat.verify_file or f"MP_verify_{name}.txt" != wechat.verify_file:
-            return self._gone(request)
+            return self.gone(request)
         return web.Response(text=name, content_type="text/plain")
 
     async def home(self, request: web.Request) -> web.StreamResponse:
         return self._show(request, Reply("layout/home"))
 
 
-def _version(folder: Path | None) -> str:
+def _steps(found: Reply) -> list[tuple[str, str]]:
+    """(label, path) of what the reply offers and what has a page of its own; the rest is said in the chat."""
+    offered = (*found.lines, *found.choices, *((Choice("更多", found.more),) if found.more is not None else ()))
+    return [
+        (choice.label, f"/h/{choice.intent.pack()}")
+        for choice in offered
+        if isinstance(choice.intent, Coded) and choice.intent.page and not choice.intent.changes
+    ]
+
+
+def _version(folder: Path) -> str:
     digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*")) if folder is not None else []:
+    for path in sorted(folder.rglob("*")):
         if path.is_file() and path.stat().st_size < 1_000_000:
             digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()[:12]
 
 
-def doors(house: House) -> list[web.AbstractRouteDef]:
+def doors(p: Pages) -> list[web.AbstractRouteDef]:
     """The annex's routes."""
-    p = Pages(house)
-    static = Path(__file__).parent / "static"
-    routes: list[web.AbstractRouteDef] = [
+    return [
         web.get("/", p.home),
         web.get("/h/{code}", p.intent),
         web.post("/h/{code}", p.press),
@@ -223,7 +253,5 @@ def doors(house: House) -> list[web.AbstractRouteDef]:
         web.get(r"/pic/{sha:[0-9a-f]{64}}{small:(\.s)?}.jpg", p.picture),
         web.get("/about/{name:rewards|lottery|privacy|licence}", p.about),
         web.get("/MP_verify_{name:[A-Za-z0-9]+}.txt", p.proof),
+        web.static(f"/static/{p.version}", STATIC),
     ]
-    if static.is_dir():
-        routes.append(web.static(f"/static/{p.version}", static))
-    return routes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -26,6 +26,7 @@ from models.words import numeral, plain
 
 BARE = 100  # people to whom a bare 确认 may speak
 FARTHEST = timedelta(days=60)
+WEIBO_ROOM = 280  # characters
 STEPS = 60  # batches of one campaign in one minute's look
 
 _TOPIC = re.compile(r"#\s?([^\s#@]{1,20})\s*")
@@ -84,11 +85,12 @@ def wording(topic: str, text: str, product: str, figures: Figures) -> str:
     return "\n".join([*lines, f"您订阅了“{topic}” · 回 退订 {topic} 就不再发"])
 
 
-@shop.on("推送 {words}", "群发 {words}", "push {words}", "推送", "群发")
+@shop.on("推送#{words}", "push#{words}", mark="#")
+@shop.on("推送 {words}", "群发 {words}", "push {words}", "推送", "群发", "push")
 async def plan(ask: PlanPush, reach: ReachGlance, catalog: Catalog, figures: Figures, now: datetime) -> Reply:
     """Shows whom it reaches, why not the others, and how it will look; 确认 sends it."""
     zone = ZoneInfo(figures.zone)
-    draft = understood(ask.words, now, zone, catalog)
+    draft = understood(ask.mark + ask.words, now, zone, catalog)
     if draft.missing:
         return reply("admin/push_how", missing=draft.missing, topic=draft.topic, room=TEXT_ROOM)
     morning = quiet_until(draft.due, figures.push.quiet, zone)
@@ -195,7 +197,7 @@ async def let_go(
     if campaign is not None and campaign.open and campaign.due <= now:
         if campaign.state == "planned":
             goods = catalog.get(campaign.product)
-            campaign.begin(goods.from_fen if goods else campaign.from_fen)
+            campaign.start(goods.from_fen if goods else campaign.from_fen)
         if not await release(work, campaign, _payloads(campaign, figures), figures, batch=BATCH):
             campaign.finish(now)
     return reply("desk/silent")
@@ -203,4 +205,7 @@ async def let_go(
 
 def _payloads(campaign: Campaign, figures: Figures) -> dict[str, dict[str, str]]:
     words = wording(campaign.topic, campaign.text, campaign.product, figures)
-    return {channel: {"text": words} for channel in CHANNELS}
+    short = words
+    if len(words) > WEIBO_ROOM:  # the code says the same as the link
+        short = wording(campaign.topic, campaign.text, campaign.product, replace(figures, public_url=""))
+    return {channel: {"text": short if channel == "weibo" else words} for channel in CHANNELS}

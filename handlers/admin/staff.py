@@ -7,7 +7,6 @@ import secrets
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from handlers.asking import Intent, remembered
 from handlers.intents import (
@@ -44,9 +43,6 @@ ROLES = {
 }
 LINES = 8
 
-# A step that lost a guard runs again with the same work: it finds here what it had already taken out of the talk.
-_in_hand: WeakKeyDictionary[Work, dict[str, Any]] = WeakKeyDictionary()
-
 
 def new_code() -> str:
     """A one-time code: six digits, the first of them not 0, so that nobody loses it in a spreadsheet."""
@@ -65,9 +61,9 @@ async def bind(what: BindStaff, me: Follower, room: StaffRoom, keys: Keys, work:
 
 
 @shop.on("确认", "确认 {code}", "confirm", "confirm {code}")
-async def carry_out(what: Confirm, talk: Talking, work: Work, now: datetime) -> Reply | Intent:
+async def carry_out(what: Confirm, talk: Talking, now: datetime) -> Reply | Intent:
     """Hand over the one command that waits; four digits where they are wanted, and always typed."""
-    waiting = _in_hand.get(work) or talk.waiting(now)
+    waiting = talk.waiting(now)
     intent = remembered(waiting["intent"]) if waiting else None
     if waiting is None or intent is None:
         return replace(reply("staff/nothing_waits"), refused=True, keeps=True)
@@ -80,7 +76,6 @@ async def carry_out(what: Confirm, talk: Talking, work: Work, now: datetime) -> 
         # A new mapping: the row of the talk still holds the old one, and would find nothing changed.
         talk.pending = waiting | {"tries": TRIES - left} if left > 0 else None
         return replace(reply("staff/digits_wrong", left=left, wanted=bool(code)), refused=True, keeps=True)
-    _in_hand[work] = waiting
     talk.pending = None
     return intent
 

@@ -1,0 +1,64 @@
+"""What the talk keeps of an answer, and what it was when the next words come."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any
+
+from bot.face import Rendered
+from bot.shared import Recalled
+from handlers.asking import Intent
+from handlers.replies import Question, Reply
+from models.follower import Visit
+from models.talk import PENDING_SECONDS, Talking
+
+
+def overlaid(visit: Visit, recalled: Recalled) -> tuple[Talking, bool]:
+    """The talk, with the overlay if it was built on this number; True when a newer list may have been lost."""
+    if recalled.overlay is not None:
+        overlay = json.loads(recalled.overlay)
+        if overlay["number"] == visit.number:
+            return Talking.load(overlay["state"]), False
+    talking = Talking.load(visit.state)
+    return talking, bool(talking.offered) and talking.offered_at < recalled.since
+
+
+def remember(talking: Talking, intent: Intent, reply: Reply, rendered: Rendered, now: datetime) -> None:
+    """What the talk keeps of an answer."""
+    at = now.timestamp()
+    if rendered.offered:
+        talking.offered = [choice.intent.to_json() for choice in rendered.offered]
+        talking.offered_at = at
+        talking.listing = None if intent.changes else intent.to_json()
+    talking.more = reply.more.to_json() if reply.more is not None else talking.more if reply.keeps else None
+    talking.rest = rendered.rest
+    if reply.question is not None:
+        talking.question = _question(reply.question, [c.label for c in reply.lines], at)
+    elif not reply.keeps:
+        talking.question = None
+    if reply.pending is not None:
+        talking.pending = {
+            "intent": reply.pending.intent.to_json(),
+            "code": reply.pending.code,
+            "until": at + PENDING_SECONDS,
+        }
+    for thing, code in reply.saw:
+        talking.saw(thing, code, now)
+    talking.times = talking.times + 1 if named(reply) == talking.last else 1
+    talking.last = named(reply)
+
+
+def named(reply: Reply) -> str:
+    """What makes two answers the same: the template, for a refusal also what it is about."""
+    return f"{reply.template} {sorted(reply.facts.items())}"[:200] if reply.refused else reply.template
+
+
+def _question(question: Question, labels: list[str], at: float) -> dict[str, Any]:
+    return {
+        "intent": question.intent.to_json(),
+        "field": question.field,
+        "options": list(question.options),
+        "labels": labels,
+        "at": at,
+    }

@@ -1,0 +1,191 @@
+"""The commands that run until they are told to stop: demo, serve, work; which of them may run beside which."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator, Mapping
+from pathlib import Path
+
+from aiohttp import web
+from sqlalchemy import bindparam, text
+
+from bot import logs
+from bot.app import STOP_SECONDS, House
+from bot.commands import NOT_NOW, Unfit, complain, fit, opened, say
+from bot.settings import Settings
+from bot.slow import Runner
+
+SERVE_LOCK = 7_482_002  # one serve without Redis
+CHILD = "TUANPU_CHILD"  # set for the workers of `serve --workers N`
+
+
+async def demo(port: int, folder: Path, environ: Mapping[str, str]) -> int:
+    """Everything on this machine without any account; prints the simulator's URL alone on a line."""
+    from bot.simulator.stage import open_stage  # the simulator exists under `demo` only
+
+    real = sorted(n for n in environ if n.startswith("TUANPU_") and "__" in n)
+    if real:
+        raise Unfit(f"demo makes its own settings; unset {', '.join(real)} first.")
+    told = _told()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / ".gitignore").write_text("*\n")
+        log = (folder / "demo.log").open("a")
+    except OSError as failure:
+        raise Unfit(f"{folder} cannot be used: {failure.strerror}.") from None
+    with log, _only_one(folder / "demo.lock") as free:
+        if not free:
+            raise Unfit(f"a demo is running on {folder} already.")
+        logs.configure(stream=log)
+        stage = await open_stage(folder.resolve(), port=port)
+        logs.configure(stage.house.settings.secrets(), stream=log)
+        try:
+            if port and not stage.url.endswith(f":{port}"):
+                complain(f"port {port} is taken; this is another one.")
+            say(f"{stage.url}/simulator/")
+            complain(f"open it in a browser; Ctrl-C ends. What it knows and its log lie in {folder}.")
+            await told.wait()
+        finally:
+            await stage.close()
+            logs.configure()
+    return 0
+
+
+def serve(settings: Settings, path: Path, workers: int | None) -> int:
+    """Answer messages, pages and callbacks; with several workers, one process each."""
+    count = workers or settings.server.workers
+    if count > 1 and not (settings.database.is_postgresql and settings.redis.url):
+        raise Unfit("more than one worker needs PostgreSQL and Redis.")
+    if count == 1 or os.environ.get(CHILD):
+        return asyncio.run(_serve(settings, shares_port=count > 1))
+    return _many(count, [sys.executable, "-m", "bot", "serve", "--config", str(path), "--workers", str(count)])
+
+
+def _many(count: int, command: list[str]) -> int:
+    """So many processes of this command; when one ends, or this one is told to, all end. The worst exit status."""
+    # A child whose standard input ends has lost its parent, however that died.
+    children = [subprocess.Popen(command, stdin=subprocess.PIPE, env=os.environ | {CHILD: "1"}) for _ in range(count)]
+
+    def stop(*_: object) -> None:
+        for child in children:
+            if child.poll() is None:
+                child.terminate()
+
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, stop)
+    os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
+    stop()
+    return max(abs(child.wait()) for child in children)
+
+
+async def _serve(settings: Settings, *, shares_port: bool) -> int:
+    logs.configure(settings.secrets())
+    told = _told()
+    works = not settings.database.is_postgresql or not settings.redis.url
+    async with _alone(settings, serving=True):
+        house = await _opened_house(settings, works=works)
+        runner = Runner(house.application(), access_log=None, handle_signals=False, shutdown_timeout=STOP_SECONDS)
+        await runner.setup()
+        try:
+            await _listen(runner, settings.server.host, settings.server.port, shares_port=shares_port)
+            house.start()
+            say(f"http://{settings.server.host}:{settings.server.port}")
+            await told.wait()
+        except OSError as failure:
+            where = f"{settings.server.host}:{settings.server.port}"
+            why = "somebody else does" if failure.errno == errno.EADDRINUSE else failure.strerror
+            raise Unfit(f"cannot listen on {where}: {why}.", NOT_NOW) from None
+        finally:
+            house.stopping = True
+            await runner.cleanup()
+            await house.stop()
+    return 0
+
+
+async def _listen(runner: web.AppRunner, host: str, port: int, *, shares_port: bool) -> None:
+    """Start to listen; raises OSError."""
+    await web.TCPSite(runner, host, port, backlog=1024, reuse_port=shares_port or None).start()
+
+
+async def work(settings: Settings) -> int:
+    """Deliver pushes and errands, and look at what is due."""
+    logs.configure(settings.secrets())
+    told = _told()
+    async with _alone(settings, serving=False):
+        house = await _opened_house(settings, works=True)
+        house.start()
+        say("working")
+        await told.wait()
+        await house.stop()
+    return 0
+
+
+async def _opened_house(settings: Settings, *, works: bool) -> House:
+    house = House(settings, works=works)
+    try:
+        await fit(settings, house.store)
+    except Unfit:
+        await house.store.close()
+        raise
+    await house.open()
+    await asyncio.to_thread(house.warm)
+    return house
+
+
+@contextlib.contextmanager
+def _only_one(path: Path) -> Iterator[bool]:
+    """Whether nobody else holds this lock file; the lock goes with the process, however that ends."""
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            yield False
+            return
+        yield True
+
+
+@contextlib.asynccontextmanager
+async def _alone(settings: Settings, *, serving: bool) -> AsyncIterator[None]:
+    """Raises Unfit when this process may not run beside the others (architecture: databases and processes)."""
+    if not settings.database.is_postgresql:
+        path = Path(settings.database.url.removeprefix("sqlite:///") + ".lock")
+        if not path.parent.is_dir():
+            raise Unfit("there is no database yet; say `tuanpu migrate` first.")
+        with _only_one(path) as free:
+            if not free:
+                raise Unfit("on SQLite one process serves and works; another is running already.")
+            yield
+        return
+    if settings.redis.url or not serving:
+        yield
+        return
+    async with opened(settings) as store, store.engine.connect() as connection:
+        asked = text("SELECT pg_try_advisory_lock(:n)").bindparams(bindparam("n", SERVE_LOCK))
+        free = (await connection.execute(asked)).scalar_one()
+        await connection.commit()  # the lock is the session's: no transaction is left open for as long as we serve
+        if not free:
+            raise Unfit("without Redis one process serves; another is running already. Set [redis] url.")
+        yield
+
+
+def _told() -> asyncio.Event:
+    """Set by SIGTERM or SIGINT, and when the process that started this worker is gone."""
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, told.set)
+    if os.environ.get(CHILD):
+        loop.add_reader(sys.stdin.fileno(), _gone, loop, told)
+    return told
+
+
+def _gone(loop: asyncio.AbstractEventLoop, told: asyncio.Event) -> None:
+    loop.remove_reader(sys.stdin.fileno())
+    told.set()

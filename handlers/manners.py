@@ -1,0 +1,130 @@
+"""What is no question at all: greetings, thanks, moods, anger, asking for a person, and what was not understood."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import datetime
+
+from handlers.asking import Intent, remembered
+from handlers.data import topics
+from handlers.intents import (
+    AboutShop,
+    Anger,
+    ChangeOrder,
+    Discounts,
+    Forget,
+    Freight,
+    ListOrders,
+    MyParcel,
+    MyPayment,
+    MyRefund,
+    NotUnderstood,
+    Person,
+    Simple,
+    SmallTalk,
+    SomethingWrong,
+)
+from handlers.replies import Choice, Post, Reply, reply
+from handlers.routing import Hearing, shop
+from models.answer import AnswerGlance
+from models.figures import Figures
+from models.follower import Follower, Me
+from models.orderglance import OrderGlance, Which
+from models.staff import Role, StaffRoom
+from models.talk import Talking
+from models.words import bare
+
+SMALL = ("hello", "thanks", "ok", "laughter", "bye", "emoji")
+# The questions that may be guessed, as one would ask them.
+GUESSES: dict[str, tuple[str, Intent]] = {
+    "my_parcel": ("发货了吗", MyParcel()),
+    "my_payment": ("付款到账了吗", MyPayment()),
+    "my_refund": ("退款到哪了", MyRefund()),
+    "change_order": ("改订单", ChangeOrder()),
+    "something_wrong": ("东西有问题", SomethingWrong()),
+    "freight": ("运费怎么算", Freight()),
+    "discounts": ("有什么优惠", Discounts()),
+    "invoice": ("能开发票吗", AboutShop("invoice")),
+    "delivery_time": ("什么时候发货", AboutShop("delivery_time")),
+    "shop_phone": ("电话多少", AboutShop("shop_phone")),
+    "shop_where": ("店在哪", AboutShop("shop_where")),
+    "shop_hours": ("几点营业", AboutShop("shop_hours")),
+}
+_STICKERS = re.compile(r"(?:\[\w{1,6}\]|/::?[^\s/]{1,6}|[^\w\s\[\]/]|\s)+")  # as WeChat writes its own: [捂脸], /::)
+
+shop.hears("unknown", make=lambda told: NotUnderstood(told.text[:200]))
+
+
+@shop.cue(105)
+def stickers(hearing: Hearing) -> Intent | None:
+    """Nothing but emoji, stickers or dots."""
+    return SmallTalk("emoji") if _STICKERS.fullmatch(hearing.said) else None
+
+
+@shop.on()
+async def small_talk(ask: SmallTalk, talk: Talking, now: datetime) -> Reply | Intent:
+    """Hello, thanks, laughter: one line, no list. An OK to a list of options is asked again which one."""
+    asked = talk.asked(now)
+    if ask.topic == "ok" and asked is not None and asked["options"]:
+        again = remembered(asked["intent"])
+        if again is not None:
+            return again
+    topic = ask.topic if ask.topic in SMALL else "ok"
+    return replace(reply(f"everyday/{topic}"), keeps=True)
+
+
+@shop.on()
+async def not_understood(ask: NotUnderstood, talk: Talking) -> Reply | Intent:
+    """「这句我没听懂」 with the two nearest guesses and a person; never searched, never answered in kind."""
+    if talk.simple:
+        return Simple()
+    found = [GUESSES[guess.name] for guess in topics().guess(ask.words, 3) if guess.name in GUESSES]
+    steps = [Choice(label, intent) for label, intent in found[:2]]
+    return replace(reply("help/not_understood", *steps, Choice("人工", Person()), guesses=bool(steps)), keeps=True)
+
+
+@shop.on()
+async def anger(ask: Anger, me: Follower, orders: OrderGlance, staff: StaffRoom, post: Post, now: datetime) -> Reply:
+    """An apology, the open orders, a person at once; staff are told, at most once an hour."""
+    page, _ = await orders.page(me.id, Which.UNDER_WAY, "", 3)
+    for one in await staff.on_duty(Role.CLERK):
+        if one != me.id:
+            told = reply("everyday/angry_customer", called=me.called, orders=page)
+            post.tell(one, told, key=f"anger:{me.id}:{one}:{now:%Y%m%d%H}")
+    steps = (Choice("人工", Person()), Choice("订单", ListOrders()))
+    said = replace(reply("everyday/anger", *steps, orders=page), keeps=True)
+    return replace(said, personal=bool(page))
+
+
+@shop.on("人工", "客服", "人工客服", "转人工", "有人吗", "找人", "human")
+async def person(ask: Person, figures: Figures, answers: AnswerGlance) -> Reply:
+    """When a person will be there, and how to reach one now."""
+    phone = figures.service.phone or await answers.of("电话")
+    hours = figures.service.hours.replace("-", "–")
+    return replace(reply("everyday/person", hours=hours, phone=phone), keeps=True)
+
+
+@shop.on("注销", "注销账号", "注销账户", "删除我的资料", "注销确认", "forget me")
+async def forget(ask: Forget, me: Me, orders: OrderGlance) -> Reply:
+    """Being forgotten waits for open orders; nothing is erased by one word."""
+    waiting = await orders.unfinished(me.id)
+    steps = (Choice("订单", ListOrders()),) if waiting else (Choice("人工", Person()),)
+    return replace(reply("everyday/forget", *steps, waiting=len(waiting)), keeps=True)
+
+
+def confusing(said: str) -> bool:
+    """Words of somebody to whom all this is too much: 搞不懂, 看着晕, 眼睛花."""
+    return len(said) <= 20 and bool(_CONFUSED.search(bare(said)))
+
+
+_CONFUSED = re.compile(
+    r"(?:搞|弄|看|听|整)不(?:太)?(?:懂|明白|来|清)|看着(?:头)?晕|(?:头|看)晕|眼(?:睛)?(?:都)?花|(?:太|好|真)(?:复杂|麻烦|乱)"
+    r"|不(?:太)?(?:会|懂)(?:用|弄|操作|搞|整|买)|(?:字|话)太多"
+)
+
+
+@shop.cue(110)
+def confused(hearing: Hearing) -> Intent | None:
+    """Before search and before 「没听懂」."""
+    return Simple() if confusing(hearing.said) else None

@@ -1,0 +1,149 @@
+"""How words become an intent: the order of understanding, numbers, pointing words, answers to an open question."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from handlers.asking import Intent, remembered, slot_of, unpack
+from handlers.grammar import raw_plain
+from handlers.routing import Hearing, Told, shop
+from models.catalog import Catalog
+from models.staff import Role
+from models.talk import Talking
+from models.words import bare, is_no, numeral, plain
+
+
+class Lost(Exception):
+    """A number whose list is lost or older than 30 minutes; the list is to be shown again."""
+
+    def __init__(self, listing: Intent | None) -> None:
+        super().__init__()
+        self.listing = listing
+
+
+def resolve(told: Told, talk: Talking, now: datetime, catalog: Catalog, *, role: Role, lost: bool = False) -> Intent:
+    """What was asked, in the order of understanding of conversation.md.
+
+    `role` decides which staff phrases exist; `lost` says that a newer list may have been shown than `talk` knows.
+    Raises Lost for a number whose list is gone. Always finds something: the last resort is the kind "unknown".
+    """
+    if told.kind in shop.kinds:
+        return shop.kinds[told.kind](told)
+    if told.code:
+        coded = unpack(told.code)
+        # A tap confirms nothing and changes nothing of the shop's: staff commands are typed.
+        if (
+            coded is not None
+            and coded.role <= role
+            and not (told.tapped and coded.changes and coded.role > Role.ANYONE)
+        ):
+            return coded
+    hearing = Hearing(plain(told.text), raw_plain(told.text), talk, now, catalog, role, lost, told.tapped)
+    return (
+        _phrase(hearing)
+        or _cued(hearing, 0, 100)
+        or _answered(hearing)
+        or _numbered(hearing)
+        or _cued(hearing, 100, 1000)
+        or shop.kinds["unknown"](told)
+    )
+
+
+def _phrase(hearing: Hearing) -> Intent | None:
+    for one, fields in shop.phrases.matching(hearing.said, hearing.raw):
+        if one.kind.role > hearing.role or (hearing.tapped and one.kind.changes and one.kind.role > Role.ANYONE):
+            continue
+        line = next((n for name, slot in one.slots if slot.thing and (n := _line_of(str(fields[name])))), None)
+        if line is not None:
+            if not one.literals:
+                continue  # 第2个 alone is the line itself, whatever it is
+            return _in_line(line, one.kind, fields, hearing)
+        for name, slot in one.slots:
+            if slot.thing and not str(fields[name]).isascii():
+                fields[name] = hearing.talk.shown(slot.thing, hearing.now)
+        return complete(one.kind(**fields), hearing.talk, hearing.now)
+    return None
+
+
+def _line_of(said: str) -> int | None:
+    return None if said.isascii() else numeral(said)
+
+
+def _in_line(n: int, kind: type[Intent], fields: dict[str, object], hearing: Hearing) -> Intent:
+    """买第2个: the verb with what line `n` of the last list names; a line that is the verb itself is taken whole."""
+    found = _numbered(hearing, n)
+    if found is None:  # nothing was listed: the shop asks which
+        return kind()
+    if isinstance(found, kind) or found == _beyond(hearing, n):
+        return found
+    theirs = {name: getattr(found, name, "") for name in fields if _line_of(str(fields[name]))}
+    return kind(**{**fields, **theirs})
+
+
+def complete(intent: Intent, talk: Talking, now: datetime) -> Intent:
+    """Fill a code that was left out with the thing last shown within ten minutes (conversation: C2)."""
+    for name in type(intent).__dataclass_fields__:
+        if getattr(intent, name) == "":
+            try:
+                slot = slot_of(type(intent), name)
+            except TypeError:
+                continue
+            if slot.thing and (code := talk.shown(slot.thing, now)):
+                intent = intent.filled(**{name: code})
+    return intent
+
+
+def _cued(hearing: Hearing, least: int, below: int) -> Intent | None:
+    for order, cue in shop.cues:
+        if least <= order < below and (found := cue(hearing)) is not None:
+            return found
+    return None
+
+
+def _answered(hearing: Hearing) -> Intent | None:
+    """The words as the answer to the open question, if they can be one."""
+    asked = hearing.talk.asked(hearing.now)
+    if asked is None:
+        return None
+    intent = remembered(asked["intent"])
+    if intent is None:
+        return None
+    said, field_name, options = hearing.said, str(asked["field"]), [str(o) for o in asked["options"]]
+    n = numeral(said)
+    if is_no(said) and (options or slot_of(type(intent), field_name).name != "yes"):
+        return shop.kinds["no"](Told("", "", "", ""))
+    if options:
+        labels = [plain(str(label)) for label in asked.get("labels", [])]
+        for i, label in enumerate(labels):
+            if said and (said == label or (len(said) >= 2 and said in label and sum(said in x for x in labels) == 1)):
+                return intent.filled(**{field_name: options[i]})
+        if n is not None and 1 <= n <= len(options) and not hearing.lost:
+            return intent.filled(**{field_name: options[n - 1]})
+        return None
+    slot = slot_of(type(intent), field_name)
+    if slot.name == "address" and (
+        n is not None or bare(said) in hearing.catalog.index.words or _cued(hearing, 100, 200) is not None
+    ):
+        return None  # an address is not guessed out of a number, of goods or of a question: those are still heard
+    try:
+        return intent.filled(**{field_name: slot.parse(hearing.raw if slot.rank == 3 else said)})
+    except ValueError:
+        return None
+
+
+def _numbered(hearing: Hearing, said: int | None = None) -> Intent | None:
+    n, talk = said or numeral(hearing.said), hearing.talk
+    if n is None:
+        return None
+    if hearing.lost or (talk.offered and not talk.fresh(hearing.now)):
+        raise Lost(remembered(talk.listing) if talk.listing else None)
+    if not talk.offered:
+        return None
+    line = talk.line(n, hearing.now)
+    return remembered(line) if line is not None else _beyond(hearing, n)
+
+
+def _beyond(hearing: Hearing, n: int) -> Intent:
+    return shop.kinds["beyond"](
+        Told("", "", "", "", text=hearing.said, data={"n": str(n), "of": str(len(hearing.talk.offered))})
+    )
