@@ -83,14 +83,15 @@ async def prepare(database: str, count: int) -> None:
     """A migrated, stocked shop with `count` followers who have talked to it before."""
     from sqlalchemy import insert, select
 
+    from bot.app import House
     from bot.seeding import seed
     from models import migrations
     from models.follower import Follower
-    from models.store import Store
     from models.talk import Talk
 
-    account, clock = Account.from_environment(), Clock()
-    store = Store(database)
+    account = Account.from_environment()
+    house = House(settings_of(account, 1, Path.cwd(), database, ""), works=False)  # what it writes is sealed
+    store, clock = house.store, house.clock
     try:
         await migrations.upgrade(store)
         await seed(store, clock, "full", pictures=False)
@@ -111,6 +112,7 @@ async def prepare(database: str, count: int) -> None:
                 aside = await connection.execution_options(isolation_level="AUTOCOMMIT")
                 await aside.exec_driver_sql("VACUUM ANALYZE")
     finally:
+        await house.shared.close()
         await store.close()
 
 

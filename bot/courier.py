@@ -17,7 +17,6 @@ from bot.channel import Channel, SendFailed
 from bot.clock import Clock
 from bot.desk import Desk
 from bot.face import Answer
-from bot.promises import quiet_until
 from bot.shared import Shared
 from handlers.asking import Intent
 from handlers.errands import unpacked
@@ -26,6 +25,7 @@ from models import budget, outbox, subscription
 from models.base import Event, Work
 from models.figures import Figures
 from models.follower import Follower
+from models.moments import quiet_until
 from models.outbox import Promise
 from models.store import Store
 from models.talk import Talk

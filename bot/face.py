@@ -15,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateNotFo
 from handlers.asking import Coded
 from handlers.replies import Choice, Reply
 from handlers.routing import code_of, phrase_of
+from models import prices
 
 TAPPABLE_LINKS = 12
 
@@ -82,10 +83,7 @@ class Rendered:
 
 def yuan(fen: int) -> str:
     """9900 → ¥99, 2990 → ¥29.9, -500 → -¥5."""
-    sign, fen = ("-" if fen < 0 else ""), abs(fen)
-    whole, cents = divmod(fen, 100)
-    tail = f".{cents:02d}".rstrip("0") if cents else ""
-    return f"{sign}¥{whole}{tail}"
+    return f"{'-' if fen < 0 else ''}¥{prices.yuan(abs(fen))}"
 
 
 def _harmless(value: Any) -> Any:

@@ -31,6 +31,8 @@ def remember(talking: Talking, intent: Intent, reply: Reply, rendered: Rendered,
         talking.offered = [choice.intent.to_json() for choice in rendered.offered]
         talking.offered_at = at
         talking.listing = None if intent.changes else intent.to_json()
+        if reply.lines and reply.question is None:
+            talking.shelf = talking.listing
     talking.more = reply.more.to_json() if reply.more is not None else talking.more if reply.keeps else None
     talking.rest = rendered.rest
     if reply.question is not None:

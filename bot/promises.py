@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from datetime import datetime, time, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
@@ -16,6 +16,7 @@ from models import outbox
 from models.base import Work
 from models.figures import PushFigures
 from models.follower import Follower
+from models.moments import quiet_until
 
 if TYPE_CHECKING:
     from bot.desk import Desk
@@ -60,17 +61,6 @@ async def render_post(desk: Desk, work: Work, post: Post) -> None:
         )
     # One statement a state of columns; 200 rows is the most a reaction may write.
     await outbox.promise(work, rows)
-
-
-def quiet_until(now: datetime, quiet: str, zone: Any) -> datetime | None:
-    """When the quiet hours that hold `now` end ("22-8": from 22:00 to 08:00 of the shop's zone), or None."""
-    start, end = (int(part) for part in quiet.split("-"))
-    local = now.astimezone(zone)
-    inside = start <= local.hour or local.hour < end if start > end else start <= local.hour < end
-    if start == end or not inside:
-        return None
-    day = local.date() + timedelta(days=1 if local.hour >= end and start > end else 0)
-    return datetime.combine(day, time(end), tzinfo=zone).astimezone(now.tzinfo)
 
 
 def due_of(notice: Notice, now: datetime, figures: PushFigures, zone: Any) -> datetime:

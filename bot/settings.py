@@ -275,6 +275,10 @@ class Order(Section):
     pay_minutes: Count = 30
     group_seat_minutes: Count = 10
     hold_extra_minutes: Count = 5  # what is held outlives the ability to pay by this much
+    late_money_minutes: Count = 10  # money that pays nothing goes back after this
+    promise_hours: Count = 48
+    freight_fen: Annotated[int, Field(ge=0, le=1_000_000)] = 800
+    freight_free_from_fen: Annotated[int, Field(ge=0, le=100_000_000)] = 9900
     max_unpaid: Count = 5
     max_quantity: Annotated[int, Field(ge=1, le=9999)] = 99
 

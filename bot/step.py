@@ -127,7 +127,7 @@ async def carry_out(work: Work, step: Step, intent: Intent, *, fact: bool) -> tu
             await _undo(work, savepoint, step)
             step.reset()
             return desk_refusal(refusal), Post(), intent
-        except Contended:
+        except (Contended, StaleDataError):
             await _undo(work, savepoint, step)
             if attempt == TRIES - 1 and fact:
                 raise

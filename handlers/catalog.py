@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from handlers.asking import Intent, remembered
 from handlers.intents import Back, Browse, Buy, More, OpenGroup, Search, ShowProduct, Subscribe
 from handlers.replies import Choice, Reply, listing, reply
@@ -9,12 +11,16 @@ from handlers.routing import Hearing, shop
 from models.catalog import Catalog, Goods
 from models.prices import yuan
 from models.product import NotForSale, ProductGlance
-from models.search import understand
+from models.search import Hit, Query, understand
 from models.talk import Talking
 from models.topics import goods_like
-from models.words import numeral, quantity
+from models.words import bare, numeral, quantity
 
 PAGE = 6
+SIMPLE = 2  # goods at a time in simple mode: with 更多 these are three digits
+NEAR = 4
+_SHELF = re.compile(r"(?:看看?|逛逛?|有什么|有哪些|想买|找)?(.+?)(?:有哪些|有什么|有啥|类)?")
+_ANYTHING = re.compile("推荐|有什么|有啥|好[喝吃]|卖")
 
 
 def line_of(goods: Goods) -> Choice:
@@ -24,26 +30,32 @@ def line_of(goods: Goods) -> Choice:
     return Choice(f"{goods.name} ¥{yuan(goods.from_fen)}{start}{few}", ShowProduct(goods.code))
 
 
-@shop.on("商品", "逛逛", "逛一逛", "看看", "有什么", "有啥", "目录", "全部商品", "browse", "shop")
-async def browse(ask: Browse, catalog: Catalog) -> Reply:
-    """The shelf, six at a time; categories first where there are many goods."""
+@shop.on(
+    "商品", "逛逛", "逛一逛", "看看", "有什么", "有啥", "卖什么", "你们卖什么", "目录", "全部商品", "browse", "shop"
+)
+async def browse(ask: Browse, catalog: Catalog, talk: Talking) -> Reply:
+    """The shelf, or one category of it, a handful at a time; what categories there are stands on top."""
     categories = catalog.categories
     category = categories[ask.category - 1] if 0 < ask.category <= len(categories) else ""
-    page, more = catalog.page(category, ask.after, PAGE)
+    page, more = catalog.page(category, ask.after, _size(talk))
     if not page:
         return reply("catalog/empty")
     following = Browse(ask.category, page[-1].code) if more else None
-    if not category and not ask.after and len(categories) > 1:
-        rooms = [Choice(name, Browse(i)) for i, name in enumerate(categories[:2], 1)]
-        return listing(
-            "catalog/shelf",
-            [line_of(g) for g in page],
-            *rooms,
-            more=following,
-            categories=categories,
-            category="",
-        )
-    return listing("catalog/shelf", [line_of(g) for g in page], more=following, categories=(), category=category)
+    named = categories if len(categories) > 1 and not category and not ask.after and not talk.simple else ()
+    facts = {"category": category, "categories": named, "first": not ask.after}
+    return listing("catalog/shelf", [line_of(g) for g in page], more=following, **facts)
+
+
+def _size(talk: Talking) -> int:
+    return SIMPLE if talk.simple else PAGE
+
+
+@shop.cue(290)
+def category(hearing: Hearing) -> Intent | None:
+    """A category's name, also 看看茶叶 and 茶叶有哪些, is that shelf."""
+    said = _SHELF.fullmatch(bare(hearing.said))
+    names = [bare(name) for name in hearing.catalog.categories]
+    return Browse(names.index(said[1]) + 1) if said and said[1] in names else None
 
 
 @shop.on("看 {product}", "{product}", "show {product}")
@@ -53,6 +65,8 @@ async def show(ask: ShowProduct, catalog: Catalog, stock: ProductGlance) -> Repl
     if goods is None:
         if not ask.product:
             return Browse()
+        if ask.product.isalpha():  # a word that happens to look like a code
+            return Search(ask.product.lower())
         raise NotForSale(product=ask.product)
     left = await stock.left(goods.code)
     words = {s.id: s.word for s in goods.specs}
@@ -67,22 +81,42 @@ async def show(ask: ShowProduct, catalog: Catalog, stock: ProductGlance) -> Repl
 
 
 @shop.on("搜 {words}", "搜索 {words}", "找找 {words}", "search {words}", "搜{words}")
-async def search(ask: Search, catalog: Catalog) -> Reply:
+async def search(ask: Search, catalog: Catalog, talk: Talking) -> Reply | Intent:
     """Goods words, bounds, occasions, exclusions; the first line says what was understood."""
     query = understand(ask.words, catalog.index)
     if query.empty:
-        return reply("catalog/search_nothing", Choice("看看全部商品", Browse()), said=ask.words[:30])
+        if _ANYTHING.search(ask.words):
+            return Browse()
+        return reply("catalog/search_nothing", Choice("看看全部商品", Browse()), said=ask.words[:20])
     hits = catalog.index.find(query)
     if not hits:
-        near = [h for h in catalog.index.nearest(query, 4) if h.doc.code in catalog.goods]
-        steps = [Choice(f"订阅 {query.goods}", Subscribe(query.goods))] if query.goods else []
-        lines = [line_of(catalog.goods[h.doc.code]) for h in near]
-        return listing("catalog/search_near", lines, *steps, said=query.said(), goods=query.goods, near=near)
-    page = hits[ask.nth * PAGE : ask.nth * PAGE + PAGE]
-    more = Search(ask.words, ask.nth + 1) if len(hits) > (ask.nth + 1) * PAGE else None
+        return _nothing_of(query, catalog, talk)
+    size = _size(talk)
+    page = hits[ask.nth * size : ask.nth * size + size]
+    more = Search(ask.words, ask.nth + 1) if len(hits) > (ask.nth + 1) * size else None
     lines = [line_of(catalog.goods[h.doc.code]) for h in page if h.doc.code in catalog.goods]
-    found = listing("catalog/found", lines, more=more, said=query.said(), guesses=query.guesses, count=len(hits))
+    found = listing("catalog/found", lines, more=more, said=query.said(), guesses=query.guesses, first=not ask.nth)
     return found.now_seen("product", page[0].doc.code) if len(hits) == 1 else found
+
+
+def _nothing_of(query: Query, catalog: Catalog, talk: Talking) -> Reply:
+    """The nearest, with the difference, and an offer to tell when there is some; not offered twice in a row."""
+    near = [h for h in catalog.index.nearest(query, NEAR) if h.doc.code in catalog.goods]
+    few = len(query.terms) <= 2 and len(query.goods) <= 10  # a sentence is not subscribed to
+    goods = query.goods if few and (near or talk.last != "catalog/search_near") else ""
+    steps = (Choice(f"订阅 {goods}", Subscribe(goods)),) if goods else (Choice("看看全部商品", Browse()),)
+    lines = [_near_line(hit, query, catalog) for hit in near]
+    return listing("catalog/search_near", lines, *steps, said=query.said(), near=near)
+
+
+def _near_line(hit: Hit, query: Query, catalog: Catalog) -> Choice:
+    """龙井 ¥118（便宜 ¥12）: what comes nearest to the price that was asked for, and how far it is from it."""
+    goods = catalog.goods[hit.doc.code]
+    bound = query.max_fen if hit.off_fen > 0 else query.min_fen
+    if not hit.off_fen or bound is None:
+        return line_of(goods)
+    far = f"{'贵' if hit.off_fen > 0 else '便宜'} ¥{yuan(abs(hit.off_fen))}"
+    return Choice(f"{goods.name} ¥{yuan(bound + hit.off_fen)}（{far}）", ShowProduct(goods.code))
 
 
 @shop.on("更多", "下一页", "还有吗?", "more", "next")
@@ -94,13 +128,17 @@ async def more(ask: More, talk: Talking) -> Reply | Intent:
     return following or reply("catalog/no_more", Choice("看看全部商品", Browse()))
 
 
-@shop.on("返回", "上一页", "back")
+@shop.on("返回", "上一页", "回去", "back")
 async def back(ask: Back, talk: Talking) -> Reply | Intent:
-    """Back to the list that was shown before."""
-    shown = remembered(talk.listing) if talk.listing else None
-    if isinstance(shown, Browse):
-        return Browse(shown.category)
-    return shown if shown is not None and not shown.changes else Browse()
+    """From a thing back to the list it was in; from a list back to the one before it."""
+    shelf = remembered(talk.shelf) if talk.shelf else None
+    if shelf is None or shelf.changes:
+        return Browse()
+    if talk.listing != talk.shelf:
+        return shelf
+    if isinstance(shelf, Search) and shelf.nth:
+        return Search(shelf.words, shelf.nth - 1)
+    return Browse(shelf.category) if isinstance(shelf, Browse) and shelf.after else Browse()
 
 
 @shop.cue(200)
@@ -116,6 +154,7 @@ def so_many(hearing: Hearing) -> Intent | None:
 @shop.cue(300)
 def goods_words(hearing: Hearing) -> Intent | None:
     """Words that look like goods are searched; everyday questions came before."""
-    if hearing.said and goods_like(hearing.said, hearing.catalog.index.words):
+    index = hearing.catalog.index
+    if hearing.said and goods_like(hearing.said, index.words, index.synonyms):
         return Search(hearing.raw)
     return None

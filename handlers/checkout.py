@@ -11,13 +11,15 @@ from handlers.intents import Browse, Buy, BuyLines, CancelOrder, PayOrder, ShowP
 from handlers.replies import Choice, Reply, ask, reply
 from handlers.routing import Hearing, shop
 from models import pricing
-from models.address import PIECES, Addresses, AddressUnclear
+from models.address import PIECES, Addresses, AddressUnclear, Label
 from models.base import Work
 from models.catalog import Catalog
 from models.checkout import Item, place
 from models.figures import Figures
 from models.follower import Follower
 from models.order import Order
+from models.orderglance import OrderGlance
+from models.prices import yuan
 from models.pricing import Quote
 from models.product import NotForSale, Products, Sku, SoldOut
 from models.words import number, plain, quantity
@@ -80,9 +82,7 @@ async def buy(wish: Buy, me: Follower, products: Products, figures: Figures, cat
 
 
 def _label(sku: Sku, figures: Figures) -> str:
-    whole, cents = divmod(sku.price_fen, 100)
-    price = f"{whole}.{cents:02d}".rstrip("0") if cents else str(whole)
-    return f"{sku.label or '一种'} ¥{price}" + ("" if sku.left > 0 else " 售罄")
+    return f"{sku.label or '一种'} ¥{yuan(sku.price_fen)}" + ("" if sku.left > 0 else " 售罄")
 
 
 def _chosen(said: str, skus: Sequence[Sku]) -> Sku | None:
@@ -111,6 +111,7 @@ async def buy_lines(
     addresses: Addresses,
     figures: Figures,
     catalog: Catalog,
+    glance: OrderGlance,
 ) -> Reply:
     """So many of each spec: asks where they go if nobody has said, holds them, and says the sum."""
     merged: dict[int, int] = {}
@@ -126,12 +127,16 @@ async def buy_lines(
     short = next((i for i in items if i.sku.left < i.quantity), None)
     if short is not None:  # said before the address is asked for
         return _sold_out(short, catalog, wish.play)
-    to = await addresses.of(me.id)
+    kept = await addresses.of(me.id)
+    to = kept.label if kept else None
+    if wish.like:  # as that order was sent
+        before = await glance.by_no(wish.like, me.id)
+        to = Label(before.receiver, before.phone, before.region, before.detail) if before.receiver else to
     ships = any(item.product.ships for item in items)
     if ships and wish.address:
         said = PIECES.join(p for p in (wish.said, wish.address) if p)
         try:
-            to = await addresses.remember(me.id, said, work.now)
+            to = (await addresses.remember(me.id, said, work.now)).label
         except AddressUnclear as no:  # what was understood is kept, the rest is asked for
             wanted = wish.filled(said=said, address="")
             return ask(f"address/ask_{no.facts['field']}", wanted, "address", known=no.facts["known"])
@@ -143,7 +148,7 @@ async def buy_lines(
             work,
             me.id,
             items,
-            to=to.label if ships and to else None,
+            to=to if ships else None,
             terms=terms,
             play=wish.play,
             figures=figures,

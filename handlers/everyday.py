@@ -137,12 +137,18 @@ async def parcel(ask: MyParcel, me: Me, orders: OrderGlance, talk: Talking, now:
 
 
 @shop.on()
-async def late(ask: LateParcel, me: Follower, orders: OrderGlance, staff: StaffRoom, post: Post, now: datetime) -> Reply:
+async def late(
+    ask: LateParcel, me: Follower, orders: OrderGlance, staff: StaffRoom, post: Post, now: datetime
+) -> Reply:
     """The promise is broken: an apology, the merchant is told (once a day), and the money back is offered."""
     order = await orders.by_no(ask.order, me.id)
     for one in await staff.on_duty(Role.CLERK):
         post.tell(one, reply("everyday/late_parcel", order=order), key=f"late:{order.no}:{one}:{now:%Y%m%d}")
-    steps = (Choice("看这个订单", ShowOrder(order.no)), Choice("想退款", RefundOrder(order.no)), Choice("人工", Person()))
+    steps = (
+        Choice("看这个订单", ShowOrder(order.no)),
+        Choice("想退款", RefundOrder(order.no)),
+        Choice("人工", Person()),
+    )
     return reply("everyday/late", *steps, order=order).now_seen("order", order.no)
 
 
@@ -226,7 +232,9 @@ async def facts(ask: ProductFacts, catalog: Catalog, answers: AnswerGlance) -> R
     if aspect == "":
         return ShowProduct(goods.code)
     known = goods.facts.get(aspect, "") if aspect else goods.line
-    said = reply("everyday/facts", Choice(f"看 {goods.code}", ShowProduct(goods.code)), goods=goods, aspect=aspect, known=known)
+    said = reply(
+        "everyday/facts", Choice(f"看 {goods.code}", ShowProduct(goods.code)), goods=goods, aspect=aspect, known=known
+    )
     return _aside(said).now_seen("product", goods.code)
 
 

@@ -9,23 +9,32 @@ from handlers.asking import Intent, unpack
 from handlers.intents import (
     Arrive,
     Browse,
+    Buy,
     Groups,
     Help,
     Leave,
     ListOrders,
     OpenCard,
     Scan,
+    ShowOrder,
     SubscribeNews,
+    Wanted,
     WelcomeNews,
 )
-from handlers.replies import Choice, Question, Reply, reply
-from handlers.routing import Told, shop
+from handlers.replies import Choice, Post, Question, Reply, listing, reply
+from handlers.routing import Hearing, Told, shop
 from models.catalog import Catalog
-from models.follower import Follower
+from models.follower import Follower, Followers
 from models.invite import Scenes
-from models.orderglance import OrderGlance, Which
+from models.order import OrderPaid
+from models.orderglance import OrderGlance
 from models.subscription import Subscriptions
 from models.talk import Talking
+from models.words import bare
+
+SHOWN = 3  # open orders that are named to somebody who comes back
+NEWS_SECONDS = 48 * 3600
+WANTED = frozenset({"要", "要的", "要呀", "要啊", "要要", "我要", "好的要", "好要"})
 
 shop.hears("follow", make=lambda told: Arrive(_scene(told)))
 shop.hears("scan", make=lambda told: Scan(_scene(told)))
@@ -63,14 +72,13 @@ async def arrive(
         return thing
     if again:
         stopped = await subs.stopped(me.id)
-        waiting = len((await orders.page(me.id, Which.UNDER_WAY))[0])
-        return reply(
-            "follow/back",
-            Choice("订单", ListOrders()),
-            Choice("商品", Browse()),
-            stopped=stopped,
-            waiting=waiting,
+        waiting = await orders.unfinished(me.id)
+        lines = [Choice(f"{o.words} {o.word}", ShowOrder(o.no)) for o in waiting[:SHOWN]]
+        steps = (Choice("全部订单", ListOrders()),) if len(waiting) > SHOWN else ()
+        said = listing(
+            "follow/back", lines, *steps, Choice("逛逛有什么", Browse()), stopped=stopped, waiting=len(waiting)
         )
+        return replace(said, personal=bool(waiting))
     me.asked_news_at = now
     hello = reply(
         "follow/welcome",
@@ -93,6 +101,36 @@ async def scan(ask: Scan, me: Follower, scenes: Scenes) -> Reply | Intent:
 async def welcome_news(ask: WelcomeNews) -> Reply | Intent:
     """要 or 不用 to 上新告诉您?; the yes is the consent, logged with the sentence it answered."""
     return SubscribeNews() if ask.answer == "yes" else reply("follow/no_news")
+
+
+@shop.when(OrderPaid)
+async def ask_news(
+    news: OrderPaid, followers: Followers, subs: Subscriptions, orders: OrderGlance, post: Post, now: datetime
+) -> None:
+    """Who came by a card was not asked then: the question waited for the first paid order."""
+    me = await followers.by_id(news.follower_id)
+    if me is None or not me.following or me.asked_news_at is not None or await subs.of(me.id):
+        return
+    me.asked_news_at = now
+    post.tell(me.id, reply("follow/news_question"), key=f"news:{me.id}", patient=True)
+
+
+@shop.cue(120)
+def wanted(hearing: Hearing) -> Intent | None:
+    """要, with no question open: it may answer the one that a notice asked."""
+    return Wanted() if bare(hearing.said) in WANTED else None
+
+
+@shop.on()
+async def want(ask: Wanted, me: Follower, talk: Talking, now: datetime) -> Reply | Intent:
+    """A yes to 新品告诉您? if nothing that could be wanted was shown since, and nobody has said 不用 or 退订."""
+    asked = me.asked_news_at.timestamp() if me.asked_news_at is not None else 0.0
+    since = max([talk.offered_at, talk.hushed, *(float(at) for _, at in talk.seen.values())])
+    if asked and asked > since and now.timestamp() - asked <= NEWS_SECONDS:
+        return SubscribeNews()
+    if product := talk.shown("product", now):
+        return Buy(product)
+    return replace(reply("follow/wanted"), keeps=True)
 
 
 @shop.on()

@@ -9,13 +9,16 @@ from dataclasses import dataclass, field
 from handlers.asking import Intent, Slot, slot_of
 from models.words import plain
 
+_MARKS = frozenset("，。！？：；（）、～")  # what Chinese is written with stays as it was written
+_BLANK = re.compile(r"\s+")
 _PART = re.compile(r"\{(\w+)\}|([^{}\s]+)|(\s+)")
 
 
 def raw_plain(text: str) -> str:
     """Words as they were said: width and white space folded, case and characters kept (names, addresses, reviews)."""
-    folded = unicodedata.normalize("NFKC", text)
-    return " ".join("".join(c for c in folded if c.isprintable() or c.isspace()).split())
+    folded = "".join(c if c in _MARKS else unicodedata.normalize("NFKC", c) for c in text)
+    kept = "".join(c for c in folded if c.isprintable() or c.isspace()).strip()
+    return _BLANK.sub(lambda blank: "\n" if "\n" in blank[0] else " ", kept)
 
 
 class Tie(Exception):

@@ -1,42 +1,67 @@
-"""What one can do now, and what the shop says when it did not understand."""
+"""What one can do now, what the shop says to what is no words, and how a question is left."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 
-from handlers.asking import Intent
+from handlers.asking import Intent, remembered, slot_of
 from handlers.intents import (
     BeyondList,
     Browse,
     CancelQuestion,
+    ChangeOrder,
     Groups,
     Help,
     ListGone,
     ListOrders,
+    Person,
     Search,
     Silent,
+    Simple,
     StrangeThing,
 )
-from handlers.replies import Choice, Reply, reply
+from handlers.replies import Choice, Question, Reply, reply
 from handlers.routing import shop
 from models.follower import Me
+from models.order import OrderPlaced
+from models.orderglance import OrderGlance
 from models.staff import Role, StaffGlance
 from models.talk import Talking
 
+ALONE = 10  # a number of this size that is no line may be a price
+
 shop.hears("beyond", make=lambda told: BeyondList(int(told.data["n"]), int(told.data["of"])))
 shop.hears("stale", make=lambda told: ListGone())
+shop.hears("no", make=lambda told: CancelQuestion())
 shop.hears("job", "view", make=lambda told: Silent())
 shop.hears("image", "video", "location", "link", "other", make=lambda told: StrangeThing(told.kind))
 
 
-@shop.on("帮助", "怎么用", "能做什么", "菜单", "help", "?")
-async def help(ask: Help, me: Me, staff: StaffGlance, talk: Talking) -> Reply:
-    """The commands that make sense for this person now."""
+@shop.on("帮助", "怎么用", "怎么买", "怎么下单", "怎么操作", "能做什么", "你能做什么", "菜单", "help", "?")
+async def help(ask: Help, me: Me, staff: StaffGlance, talk: Talking) -> Reply | Intent:
+    """The commands that make sense for this person now; asked for twice, they were too many."""
     role = await staff.role_of(me.id)
-    steps = (Choice("商品", Browse()), Choice("订单", ListOrders()), Choice("正在拼的团", Groups()))
     if role > Role.ANYONE:
         return reply("help/staff", role=role.word)
+    if talk.simple or talk.last == "help/help":
+        return Simple()
+    steps = (Choice("商品", Browse()), Choice("订单", ListOrders()), Choice("正在拼的团", Groups()))
     return reply("help/help", *steps)
+
+
+@shop.on("简单点", "简单模式")
+async def simple(ask: Simple, talk: Talking) -> Reply:
+    """Three digits, one question at a time, until the next order."""
+    talk.simple = True
+    steps = (Choice("看看有什么卖", Browse()), Choice("我的订单", ListOrders()), Choice("找人帮忙", Person()))
+    return reply("help/simple", *steps)
+
+
+@shop.when(OrderPlaced)
+async def managed(news: OrderPlaced, talk: Talking) -> None:
+    """Whoever has ordered has found the way."""
+    talk.simple = False
 
 
 @shop.on()
@@ -46,10 +71,14 @@ async def silent(ask: Silent) -> Reply:
 
 
 @shop.on()
-async def beyond(ask: BeyondList) -> Reply:
-    """A number beyond the list is asked back."""
-    steps = [Choice(f"找 ¥{ask.n} 左右的", Search(f"{ask.n}元左右"))] if ask.n >= 10 else []
-    return replace(reply("help/beyond", *steps, n=ask.n, of=ask.of), keeps=not steps)
+async def beyond(ask: BeyondList) -> Reply | Intent:
+    """A number beyond the list is asked back; the list stays."""
+    if ask.answer == "yes":
+        return Search(f"{ask.n}元左右")
+    if ask.answer == "no":
+        return reply("help/fine")
+    said = replace(reply("help/beyond", n=ask.n, of=ask.of, price=ask.n >= ALONE), keeps=True)
+    return replace(said, question=Question(ask, "answer")) if ask.n >= ALONE else said
 
 
 @shop.on()
@@ -64,7 +93,19 @@ async def strange(ask: StrangeThing) -> Reply:
     return replace(reply("help/strange", kind=ask.kind), keeps=True)
 
 
-@shop.on("算了", "不要了", "不用", "不用了")
-async def cancel_question(ask: CancelQuestion, talk: Talking) -> Reply | Intent:
-    """No, to an open question only; it never cancels an order."""
-    return reply("help/never_mind" if talk.question else "help/fine")
+@shop.on("算了", "算了吧", "不用", "不用了")
+@shop.on("不要了", "不想要了", goods=1)
+async def cancel_question(
+    ask: CancelQuestion, me: Me, talk: Talking, orders: OrderGlance, now: datetime
+) -> Reply | Intent:
+    """No, to an open question only; it never cancels an order, and says how that is done where one may be meant."""
+    asked = talk.asked(now)
+    intent = remembered(asked["intent"]) if asked is not None else None
+    if asked is not None and intent is not None:
+        field = str(asked["field"])
+        takes_no = not asked["options"] and slot_of(type(intent), field).name == "yes"
+        return intent.filled(**{field: "no"}) if takes_no else reply("help/never_mind")
+    talk.hushed = now.timestamp()
+    if ask.goods and await orders.unfinished(me.id, 1):
+        return ChangeOrder()
+    return replace(reply("help/fine"), keeps=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from sqlalchemy import select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, Glance, Invariant, Work
@@ -38,7 +37,7 @@ class ShopAnswer(Base):
 
 async def remember(work: Work, answers: Mapping[str, str]) -> None:
     """Write answers; the newest of a topic counts."""
-    insert = sqlite.insert if work.session.get_bind().dialect.name == "sqlite" else postgresql.insert
+    insert = work.insert
     for topic, words in answers.items():
         statement = insert(ShopAnswer).values(topic=topic, words=words)
         await work.session.execute(statement.on_conflict_do_update(index_elements=["topic"], set_={"words": words}))

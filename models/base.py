@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from sqlalchemy import JSON, BigInteger, Boolean, Connection, LargeBinary, MetaData, Row, Select, String, insert, select
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -194,6 +195,11 @@ class Work:
         """After a rollback to the savepoint: nothing has happened, nothing may be read again."""
         self._roots, self._news = [], []
         self.session.expire_all()
+
+    def insert(self, entity: type[Base]) -> Any:
+        """The database's own INSERT into an entity's table: the one that knows ON CONFLICT."""
+        own = sqlite.insert if self.session.get_bind().dialect.name == "sqlite" else postgresql.insert
+        return own(entity)
 
     # Work is a Reader too, so that what only asks can be answered inside a changing step.
     async def all(self, statement: Statement) -> Sequence[RowOf]:

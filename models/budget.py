@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import CheckConstraint, ForeignKey, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, Invariant, Work
@@ -38,7 +37,7 @@ class Heard:
 
 async def heard(work: Work, rows: list[Heard]) -> None:
     """Open the windows again; a new act renews its own allowance to the full."""
-    insert: Any = sqlite.insert if work.session.get_bind().dialect.name == "sqlite" else postgresql.insert
+    insert = work.insert
     latest: dict[tuple[int, bool], Heard] = {}
     for row in rows:
         known = latest.get((row.follower_id, row.typed))

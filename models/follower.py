@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import UniqueConstraint, and_, bindparam, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, Glance, Invariant, Shelf
@@ -74,7 +73,7 @@ class Followers(Shelf[Follower]):
 
     async def meet(self, channel: str, account: str, who: str, now: datetime) -> Follower:
         """The follower; one who has never been seen is written down first."""
-        insert = sqlite.insert if self.session.get_bind().dialect.name == "sqlite" else postgresql.insert
+        insert = self.work.insert
         await self.session.execute(
             insert(Follower)
             .values(channel=channel, account=account, who=who, since=now, following=False, name="")
@@ -88,7 +87,7 @@ class Followers(Shelf[Follower]):
 
     async def talk(self, follower_id: int) -> Talk:
         """The talk of a follower, its row locked, so that one person's messages are handled one after another."""
-        insert = sqlite.insert if self.session.get_bind().dialect.name == "sqlite" else postgresql.insert
+        insert = self.work.insert
         await self.session.execute(
             insert(Talk)
             .values(follower_id=follower_id, number=0, state={}, missed=0)

@@ -18,7 +18,6 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy import update as change
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Mapped, mapped_column, relationship, selectinload
 
 from models.base import Base, Contended, Event, Invariant, Moment, Refusal, Root, Shelf, Work, fresh_code
@@ -342,7 +341,7 @@ async def reserve_seat(work: Work, group_id: int, order_id: int, follower_id: in
     n = free_number([seat.n for seat in group.seats], group.size)
     if group.state != "forming" or n == 0:
         raise Contended
-    insert: Any = sqlite.insert if work.session.get_bind().dialect.name == "sqlite" else postgresql.insert
+    insert = work.insert
     seat = {"group_id": group_id, "n": n, "follower_id": follower_id, "order_id": order_id, "state": "held"}
     row = insert(Seat).values(seat | {"made": work.now}).on_conflict_do_nothing().returning(Seat.id)
     if (await work.session.execute(row)).first() is None:

@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Index, UniqueConstraint, delete, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, Invariant, Work
@@ -35,7 +34,7 @@ async def note(work: Work, channel: str, account: str, who: str, key: str) -> in
 
     A second delivery waits here until the first has committed, and then finds its answer.
     """
-    insert = sqlite.insert if work.session.get_bind().dialect.name == "sqlite" else postgresql.insert
+    insert = work.insert
     statement = (
         insert(Inbox)
         .values(channel=channel, account=account, who=who, key=key, heard=work.now)

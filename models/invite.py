@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ForeignKey, Index, UniqueConstraint, func, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, Contended, Glance, Invariant, Refusal, Root, Shelf, fresh_code
@@ -173,7 +172,7 @@ class Cards(Shelf[Card]):
         )
 
     def _insert(self, entity: type[Base]) -> Any:
-        insert: Any = sqlite.insert if self.session.get_bind().dialect.name == "sqlite" else postgresql.insert
+        insert = self.work.insert
         return insert(entity)
 
 
@@ -188,7 +187,7 @@ class Scenes(Shelf[Scene]):
 
     async def number_of(self, code: str) -> int:
         """The integer that stands for a code, always the same one."""
-        insert: Any = sqlite.insert if self.session.get_bind().dialect.name == "sqlite" else postgresql.insert
+        insert = self.work.insert
         row = insert(Scene).values(code=code).on_conflict_do_nothing(index_elements=["code"])
         await self.session.execute(row)
         return int((await self.session.execute(select(Scene.id).where(Scene.code == code))).scalar_one())

@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, func, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, Invariant, Work
@@ -76,7 +75,7 @@ async def promise(work: Work, rows: list[dict[str, Any]]) -> int:
     """Write promises; one whose key is there already is the same promise and is not written again. Returns how many."""
     if not rows:
         return 0
-    insert: Any = sqlite.insert if work.session.get_bind().dialect.name == "sqlite" else postgresql.insert
+    insert = work.insert
     full = [
         {
             "follower_id": None,

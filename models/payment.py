@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, select, text, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, Contended, Glance, Invariant, Refusal, Shelf
@@ -155,7 +154,7 @@ class Attempts(Shelf[Attempt]):
         found = await self.open_of(order.id)
         if found is not None:
             return found
-        insert: Any = sqlite.insert if self.session.get_bind().dialect.name == "sqlite" else postgresql.insert
+        insert = self.work.insert
         number = "tp" + secrets.token_hex(14)  # at most 32 characters (doc: out_trade_no); not the order's number
         expires = max(order.pay_until, now + timedelta(seconds=LEAST_SECONDS)).replace(microsecond=0)
         written = await self.session.execute(
@@ -211,7 +210,7 @@ class Payments(Shelf[Payment]):
 
     async def keep(self, **values: Any) -> int:
         """Write money down under its unique transaction id; the row's id. Contended when it is there already."""
-        insert: Any = sqlite.insert if self.session.get_bind().dialect.name == "sqlite" else postgresql.insert
+        insert = self.work.insert
         written = await self.session.execute(
             insert(Payment).values(refund_reserved_fen=0, **values).on_conflict_do_nothing().returning(Payment.id)
         )

@@ -9,7 +9,6 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import String, Table, and_, case, cast, func, literal, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from models.base import Contended, Glance, Moment, Work
 from models.budget import Speech, open_window
@@ -164,7 +163,7 @@ async def _queue(
     )
     columns = ["kind", "name", "key", "follower_id", "campaign_id", "payload", "state", "made", "due"]
     columns += ["lease_until", "token", "attempts", "error"]
-    insert: Any = sqlite.insert if work.session.get_bind().dialect.name == "sqlite" else postgresql.insert
+    insert = work.insert
     written: Any = await work.session.execute(
         insert(table).from_select(columns, chosen).on_conflict_do_nothing(index_elements=["key"])
     )

@@ -5,10 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from models.base import Contended, Glance, Invariant, Refusal, Shelf
 from models.prices import fen
@@ -168,7 +166,7 @@ class Stockroom(Shelf[Product]):
     async def publish(self, draft: Draft, now: datetime) -> str:
         """Put a new product on the shelf; its code. Contended when somebody took the code at the same moment."""
         code = await Products(self.work).next_code()
-        insert: Any = sqlite.insert if self.session.get_bind().dialect.name == "sqlite" else postgresql.insert
+        insert = self.work.insert
         row = {
             "code": code,
             "name": draft.name,

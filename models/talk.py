@@ -37,6 +37,7 @@ class Talking:
     offered: list[dict[str, Any]] = field(default_factory=list)  # what the numbers mean
     offered_at: float = 0.0
     listing: dict[str, Any] | None = None  # what to ask again when the numbers have gone stale
+    shelf: dict[str, Any] | None = None  # the last list of things, as against the choices under one: 返回
     more: dict[str, Any] | None = None
     question: dict[str, Any] | None = None  # {"intent": …, "field": …, "options": […], "at": …}
     pending: dict[str, Any] | None = None  # {"intent": …, "code": …, "until": …}

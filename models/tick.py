@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
 
 from sqlalchemy import select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, Invariant, Reader, Work
@@ -25,7 +23,7 @@ class Tick(Base):
 
 async def take(work: Work, name: str, slot: int) -> bool:
     """Take a slot; False when it, or a later one, has been taken."""
-    insert: Any = sqlite.insert if work.session.get_bind().dialect.name == "sqlite" else postgresql.insert
+    insert = work.insert
     statement = insert(Tick).values(name=name, slot=slot)
     statement = statement.on_conflict_do_update(
         index_elements=["name"], set_={"slot": slot}, where=Tick.slot < slot

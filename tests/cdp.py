@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import contextlib
+import io
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+from PIL import Image
 
 FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
@@ -21,6 +23,12 @@ FLAGS = (
     *("--disable-extensions", "--disable-dev-shm-usage", "--hide-scrollbars", "--lang=zh-CN"),
     "--remote-debugging-port=0",
 )
+
+
+def _keep(path: Path, png: bytes) -> None:
+    """A page has few colours: with a palette its picture is a third as large."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.open(io.BytesIO(png)).convert("RGB").quantize(255, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 class Page:
@@ -105,10 +113,17 @@ class Page:
         """What the eye reads in the element."""
         return str(await self.wait(f"document.querySelector({json.dumps(selector)})?.innerText ?? null"))
 
-    async def screenshot(self, path: str | Path) -> None:
-        """Writes what the window shows as PNG."""
-        shot = await self.do("Page.captureScreenshot", format="png")
-        await asyncio.to_thread(Path(path).write_bytes, base64.b64decode(shot["data"]))
+    async def screenshot(self, path: str | Path, *, of: str = "", margin: int = 0, scale: float = 1) -> None:
+        """Writes what the window shows, or the element `of` with some pixels around it, as a small PNG."""
+        clip: dict[str, Any] = {}
+        if of:
+            x, y, w, h = await self.js(
+                f"(r => [r.x, r.y, r.width, r.height])(document.querySelector({json.dumps(of)}).getBoundingClientRect())"
+            )
+            box = {"x": x - margin, "y": y - margin, "width": w + 2 * margin, "height": h + 2 * margin}
+            clip = {"clip": box | {"scale": scale}}
+        shot = await self.do("Page.captureScreenshot", format="png", **clip)
+        await asyncio.to_thread(_keep, Path(path), base64.b64decode(shot["data"]))
 
 
 class Browser:

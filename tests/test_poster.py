@@ -17,8 +17,9 @@ from PIL import Image, ImageFont
 
 from bot.web import lettering
 from bot.web.picture import BadPicture, clean_jpeg, sketch
-from bot.web.poster import HIGH, WIDE, CardFacts, draw_card, yuan
+from bot.web.poster import HIGH, WIDE, CardFacts, draw_card
 from bot.web.qr import qr_matrix, qr_svg
+from models.prices import yuan
 
 URL = "http://weixin.qq.com/q/02aBcDeFgHiJkLmNoPqRsTuVwXyZ012345"
 FACTS = CardFacts(

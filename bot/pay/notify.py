@@ -107,6 +107,9 @@ def doors(
             return no(forged.status, "验证不通过" if forged.status == 401 else "无法读取")
         try:
             done = await enter(notice)
+        except Forged as forged:  # another merchant's, or another account's
+            refused(forged.reason)
+            return no(401, "验证不通过")
         except Exception:  # whatever it was, it is not committed: let it be said again
             log.exception("pay callback not kept", extra={"event": notice.event})
             done = False

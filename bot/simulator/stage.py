@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import socket
 from dataclasses import dataclass
@@ -147,8 +148,23 @@ async def open_stage(
 
     `alive=False` leaves the clock, the courier and the merchant to the caller (tests).
     """
-    clock = clock or Clock()
-    sockets = [listener(port), listener(), listener()]
+    with contextlib.ExitStack() as undo:  # what fails on the way leaves no port taken
+        sockets = [undo.enter_context(listener(wanted)) for wanted in (port, 0, 0)]
+        stage = await _open(folder, sockets, clock or Clock(), database, redis, migrate, goods, alive)
+        undo.pop_all()
+    return stage
+
+
+async def _open(
+    folder: Path,
+    sockets: list[socket.socket],
+    clock: Clock,
+    database: str,
+    redis: str,
+    migrate: bool,
+    goods: str,
+    alive: bool,
+) -> Stage:
     port, platform_port, cashier_port = map(port_of, sockets)
     settings = settings_of(folder, port, platform_port, cashier_port, database=database, redis=redis)
     assert settings.wechat is not None

@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
 from bot.web.lettering import clean, font, letter, lines, put, rounded, width
 from bot.web.qr import qr_matrix
+from models.prices import yuan
 
 Colour = tuple[int, int, int]
 
@@ -96,13 +97,6 @@ def draw_card(facts: CardFacts) -> bytes:
     for at, line in enumerate(lines(facts.footer, font(24), WIDE - 80, 1)):
         put(draw, (WIDE / 2, 1174 + at * 32), line, font(24), _WHITE, "ms")
     return _jpeg(card)
-
-
-def yuan(fen: int) -> str:
-    """2990 -> "29.9", 2900 -> "29", 2905 -> "29.05": a price as the shop shows it, without its sign."""
-    whole, rest = divmod(abs(fen), 100)
-    text = f"{whole}.{rest:02d}".rstrip("0").rstrip(".") if rest else str(whole)
-    return f"-{text}" if fen < 0 else text
 
 
 def _head(draw: ImageDraw.ImageDraw, facts: CardFacts, dress: _Dress) -> None:
@@ -267,4 +261,4 @@ def _jpeg(card: Image.Image) -> bytes:
     return data
 
 
-__all__ = ["HIGH", "MOST_BYTES", "WIDE", "CardFacts", "clean", "draw_card", "yuan"]
+__all__ = ["HIGH", "MOST_BYTES", "WIDE", "CardFacts", "clean", "draw_card"]

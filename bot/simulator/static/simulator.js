@@ -398,13 +398,13 @@ function listExchange(one) {
 }
 
 function showExchange(one) {
-  const block = (zh, en, words) => [make("dt", {}, zh, make("small", {}, en)), make("dd", {}, make("pre", { tabindex: "0" }, pretty(words || "—")))];
+  const block = (zh, en, words) => make("div", {}, make("dt", {}, zh, make("small", {}, en)), make("dd", {}, make("pre", { tabindex: "0" }, pretty(words || "—"))));
   $("#exchange").replaceChildren(
-    ...(one.fault ? [make("dt", { class: "bad" }, "平台不接受", make("small", {}, "the platform refuses it")), make("dd", {}, one.fault)] : []),
-    ...block("签名并加密的请求", "raw signed request", one.request),
-    ...block("解密后的消息", "decrypted message", one.message),
-    ...block("解密后的回复", "decrypted reply", one.reply),
-    ...block("店的原始应答", "raw response", one.response));
+    ...(one.fault ? [make("div", { class: "bad" }, make("dt", {}, "平台不接受", make("small", {}, "the platform refuses it")), make("dd", {}, one.fault))] : []),
+    block("签名并加密的请求", "raw signed request", one.request),
+    block("解密后的消息", "decrypted message", one.message),
+    block("解密后的回复", "decrypted reply", one.reply),
+    block("店的原始应答", "raw response", one.response));
 }
 
 function listCall(call) {
@@ -420,6 +420,7 @@ function showPanel(on) {
   $("#panel").hidden = !on;
   $("#wire").setAttribute("aria-pressed", String(on));
   document.body.classList.toggle("panelled", on);
+  for (const phone of phones.values()) scrollDown(phone);
 }
 
 /* The clock */
@@ -498,6 +499,7 @@ for (const [mine, other] of [["exchanges", "calls"], ["calls", "exchanges"]]) {
     $(`#${other}`).hidden = true;
     $(`#tab-${mine}`).setAttribute("aria-selected", "true");
     $(`#tab-${other}`).setAttribute("aria-selected", "false");
+    $("#panel .pick").hidden = mine === "calls";
   });
 }
 $("#tabs").addEventListener("keydown", (event) => {

@@ -2,10 +2,10 @@
 /* What one could say next, with an English gloss. Pure data and one function: (phone) -> [{say, gloss, fill?}]. */
 
 const SAMPLE_ADDRESS = {
-  "小美": "地址 陈小美 13800138000 浙江省杭州市西湖区文三路1号",
-  "阿强": "地址 李强 13900139000 广东省广州市天河区体育西路8号",
-  "王阿姨": "地址 王秀兰 13700137000 上海市徐汇区漕溪北路18号",
-  "微博小林": "地址 林晓 13600136000 四川省成都市武侯区人民南路4号",
+  "小美": "陈小美 13800138000 浙江省杭州市西湖区文三路1号",
+  "阿强": "李强 13900139000 广东省广州市天河区体育西路8号",
+  "王阿姨": "王秀兰 13700137000 上海市徐汇区漕溪北路18号",
+  "微博小林": "林晓 13600136000 四川省成都市武侯区人民南路4号",
 };
 
 function lastCode(phone, pattern) {
@@ -45,7 +45,7 @@ function suggestions(phone) {
     add("帮助", "help");
     return out;
   }
-  if (/地址/.test(said) && SAMPLE_ADDRESS[phone.name]) add(SAMPLE_ADDRESS[phone.name], "my address (a sample)");
+  if (/寄到哪里|地址发/.test(said) && SAMPLE_ADDRESS[phone.name]) add(SAMPLE_ADDRESS[phone.name], "my address (a sample)");
   if (/要.{0,6}不用|告诉您/.test(said)) { add("要", "yes, tell me"); add("不用", "no, thanks"); }
   if (group) { add(`参团 ${group}`, "join the group"); add(`邀请卡 ${group}`, "my card for the group"); }
   if (product) { add(`买 ${product}`, "buy it"); add(`开团 ${product}`, "start a group"); add(`看 ${product}`, "show it"); }
