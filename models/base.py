@@ -196,7 +196,7 @@ class Work:
         self._roots, self._news = [], []
         self.session.expire_all()
 
-    def insert(self, entity: type[Base]) -> Any:
+    def insert(self, entity: Any) -> Any:
         """The database's own INSERT into an entity's table: the one that knows ON CONFLICT."""
         own = sqlite.insert if self.session.get_bind().dialect.name == "sqlite" else postgresql.insert
         return own(entity)
