@@ -165,7 +165,7 @@ class Desk:
         if intent.changes or visit.missed:
             return await self._change(told, recalled)
         try:
-            reply = await self._ask(step, intent)
+            reply, intent = await self._ask(step, intent)
         except Refusal as refusal:
             reply = desk_refusal(refusal)
         if reply is None or (self._private(told, intent, reply)):
@@ -208,14 +208,14 @@ class Desk:
         personal = intent.personal if reply.personal is None else reply.personal
         return personal and not told.signed
 
-    async def _ask(self, step: Step, intent: Intent) -> Reply | None:
-        """Answer from what can be read; None when it turns out that something changes."""
+    async def _ask(self, step: Step, intent: Intent) -> tuple[Reply | None, Intent]:
+        """Answer from what can be read, and the intent that answered; None when it turns out that something changes."""
         for _ in range(HOPS + 1):
             if intent.changes:
-                return None
+                return None, intent
             found = await call(self.shop.handlers[type(intent)], intent, lambda kind: provide(step, kind))
             if isinstance(found, Reply):
-                return found if found.errand is None else None
+                return (found if found.errand is None else None), intent
             intent = found
         raise RuntimeError(f"{type(intent).__name__} was handed over more than {HOPS} times")
 
@@ -309,7 +309,7 @@ class Desk:
         if not intent.changes:
             step = Step(self, Me, Guest, self.store.reader, None, now, Talking())
             try:
-                found = await self._ask(step, intent)
+                found, _ = await self._ask(step, intent)
             except Refusal as refusal:
                 return desk_refusal(refusal)
             if found is not None:
@@ -374,6 +374,8 @@ class Desk:
                 reply = replace(reply, template=again, facts=facts)
             elif reply.refused:
                 reply = replace(reply, template="desk/still_no", facts=facts)
+        if reply.keeps and reply.question is None and talking.asked(self.clock.now()) is not None:
+            reply = replace(reply, choices=())  # an aside leaves the numbers to the question that stays open
         rendered = self.face.render(reply, channel, self.rooms[channel])
         if stale and rendered.answer.text:
             words = self.face.body("desk/list_stale", channel, {})

@@ -19,7 +19,8 @@ def overlaid(visit: Visit, recalled: Recalled) -> tuple[Talking, bool]:
     if recalled.overlay is not None:
         overlay = json.loads(recalled.overlay)
         if overlay["number"] == visit.number:
-            return Talking.load(overlay["state"]), False
+            talking = Talking.load(overlay["state"])
+            return talking, bool(talking.offered) and talking.offered_at < recalled.since
     talking = Talking.load(visit.state)
     return talking, bool(talking.offered) and talking.offered_at < recalled.since
 

@@ -131,6 +131,7 @@ class InProcess:
 
 # One round trip for what a message needs; two keys that are written by one call are lost together.
 _RECALL = """
+if ARGV[2] ~= '' then redis.call('SET', KEYS[3], ARGV[2]) end
 local since = redis.call('GET', KEYS[3])
 if not since then redis.call('SET', KEYS[3], ARGV[1]); since = ARGV[1] end
 local answer = false
@@ -158,21 +159,24 @@ class InRedis:
             socket_connect_timeout=1,
             decode_responses=True,
         )
-        self._redis: Redis = Redis(connection_pool=pool)
+        self._redis: Redis = Redis.from_pool(pool)
         self._recall = self._redis.register_script(_RECALL)
         self._allow = self._redis.register_script(_ALLOW)
         self._release = self._redis.register_script(_RELEASE)
         self._now = now
         self._prefix = prefix
         self._own = InProcess(now)
+        self._broken = 0.0  # when something could last not be kept; told to the others as soon as Redis is back
 
     async def recall(self, message: str, talk: str) -> Recalled:
-        p = self._prefix
+        p, broken = self._prefix, self._broken
         try:
             answer, overlay, since = await self._recall(
                 keys=[p + "m:" + message if message else "", p + "t:" + talk, p + "since"],
-                args=[self._now().timestamp()],
+                args=[self._now().timestamp(), broken or ""],
             )
+            if self._broken == broken:
+                self._broken = 0.0
             return Recalled(answer, overlay, float(since))
         except RedisError:
             return Recalled(None, None, self._now().timestamp())
@@ -189,7 +193,7 @@ class InRedis:
                     pipe.delete(p + "t:" + talk)
                 await pipe.execute()
         except RedisError:
-            return
+            self._broken = self._now().timestamp()
 
     async def allow(self, name: str, most: int, seconds: int) -> int:
         # The window's number in the name makes the limit count in the shop's clock.

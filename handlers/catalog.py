@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from handlers.asking import Intent, remembered
 from handlers.intents import Back, Browse, Buy, More, OpenGroup, Search, ShowProduct, Subscribe
@@ -106,7 +107,8 @@ def _nothing_of(query: Query, catalog: Catalog, talk: Talking) -> Reply:
     goods = query.goods if few and (near or talk.last != "catalog/search_near") else ""
     steps = (Choice(f"订阅 {goods}", Subscribe(goods)),) if goods else (Choice("看看全部商品", Browse()),)
     lines = [_near_line(hit, query, catalog) for hit in near]
-    return listing("catalog/search_near", lines, *steps, said=query.said(), near=near)
+    said = listing("catalog/search_near", lines, *steps, said=query.said(), near=near)
+    return said if near else replace(said, keeps=True)
 
 
 def _near_line(hit: Hit, query: Query, catalog: Catalog) -> Choice:
@@ -149,6 +151,15 @@ def so_many(hearing: Hearing) -> Intent | None:
     if many is None or not shown or numeral(hearing.said) is not None:
         return None
     return Buy(shown, many)
+
+
+@shop.cue(210)
+def the_spec(hearing: Hearing) -> Intent | None:
+    """250g 罐装 after a product was shown is that spec of it."""
+    goods = hearing.catalog.get(hearing.talk.shown("product", hearing.now))
+    labels = [bare(spec.label) for spec in goods.specs] if goods is not None else []
+    said = bare(hearing.said)
+    return Buy(goods.code, 0, str(labels.index(said) + 1)) if goods is not None and said in labels and said else None
 
 
 @shop.cue(300)

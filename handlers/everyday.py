@@ -12,6 +12,7 @@ from handlers.intents import (
     AboutShop,
     Anger,
     Browse,
+    Buy,
     ChangeOrder,
     Discounts,
     Freight,
@@ -91,9 +92,9 @@ def _intent(topic: str, hearing: Hearing) -> Intent:
         return MINE[topic]
     shown = hearing.talk.shown("product", hearing.now)
     if topic == "product_facts":
-        return ProductFacts(shown, hearing.raw[:60])
+        return ProductFacts(shown, hearing.said[:60])
     if topic == "health":
-        return Health(shown, hearing.raw[:60])
+        return Health(shown, hearing.said[:60])
     return AboutShop(topic) if topic in SHOPS else SmallTalk(topic)
 
 
@@ -222,7 +223,10 @@ async def facts(ask: ProductFacts, catalog: Catalog, answers: AnswerGlance) -> R
     code = ask.product if not found or ask.product in found else found[0] if len(found) == 1 else ""
     goods = catalog.get(code)
     if shared := next((topic for topic, words in KEPT.items() if re.search(words, ask.words)), ""):
-        return _aside(reply("everyday/about", words=await answers.of(shared) or "这个店主还没写，回 人工 问一声。"))
+        said = await answers.of(shared)
+        if not said:
+            return _aside(reply("everyday/unknown", Choice("人工", Person())))
+        return _aside(reply("everyday/about", words=said, page=""))
     aspect = next((name for name, words in ASPECTS if re.search(words, ask.words)), None)
     if goods is None:
         if found:
@@ -230,11 +234,10 @@ async def facts(ask: ProductFacts, catalog: Catalog, answers: AnswerGlance) -> R
         stored = await answers.of("保存") if aspect == "储存" else ""
         return _aside(reply("everyday/facts", Choice("商品", Browse()), goods=None, aspect=aspect, known=stored))
     if aspect == "":
-        return ShowProduct(goods.code)
+        steps = (Choice("买", Buy(goods.code)), Choice("看详细的", ShowProduct(goods.code)))
+        return _aside(reply("everyday/price", *steps, goods=goods)).now_seen("product", goods.code)
     known = goods.facts.get(aspect, "") if aspect else goods.line
-    said = reply(
-        "everyday/facts", Choice(f"看 {goods.code}", ShowProduct(goods.code)), goods=goods, aspect=aspect, known=known
-    )
+    said = reply("everyday/facts", Choice("看详细的", ShowProduct(goods.code)), goods=goods, aspect=aspect, known=known)
     return _aside(said).now_seen("product", goods.code)
 
 
@@ -257,7 +260,7 @@ async def about(ask: AboutShop, answers: AnswerGlance, figures: Figures) -> Repl
         words = f"每天 {figures.service.hours.replace('-', '–')} 有人回您。"
     if not words:
         return _aside(reply("everyday/unknown", Choice("人工", Person())))
-    return _aside(reply("everyday/about", words=words))
+    return _aside(reply("everyday/about", words=words, page="licence" if ask.topic == "licence" else ""))
 
 
 @shop.on()

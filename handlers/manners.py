@@ -65,21 +65,28 @@ def stickers(hearing: Hearing) -> Intent | None:
 @shop.on()
 async def small_talk(ask: SmallTalk, talk: Talking, now: datetime) -> Reply | Intent:
     """Hello, thanks, laughter: one line, no list. An OK to a list of options is asked again which one."""
-    asked = talk.asked(now)
-    if ask.topic == "ok" and asked is not None and asked["options"]:
-        again = remembered(asked["intent"])
-        if again is not None:
-            return again
+    if ask.topic == "ok" and (question := _options_open(talk, now)) is not None:
+        return question
     topic = ask.topic if ask.topic in SMALL else "ok"
     return replace(reply(f"everyday/{topic}"), keeps=True)
 
 
+def _options_open(talk: Talking, now: datetime) -> Intent | None:
+    """The open question, if it is a choice among options: it is asked again."""
+    asked = talk.asked(now)
+    return remembered(asked["intent"]) if asked is not None and asked["options"] else None
+
+
 @shop.on()
-async def not_understood(ask: NotUnderstood, talk: Talking) -> Reply | Intent:
+async def not_understood(ask: NotUnderstood, talk: Talking, now: datetime) -> Reply | Intent:
     """「这句我没听懂」 with the two nearest guesses and a person; never searched, never answered in kind."""
+    if (question := _options_open(talk, now)) is not None:
+        return question
     if talk.simple:
         return Simple()
-    found = [GUESSES[guess.name] for guess in topics().guess(ask.words, 3) if guess.name in GUESSES]
+    found = [
+        GUESSES[guess.name] for guess in topics().guess(ask.words, 3) if guess.name in GUESSES and not talk.asked(now)
+    ]
     steps = [Choice(label, intent) for label, intent in found[:2]]
     return replace(reply("help/not_understood", *steps, Choice("人工", Person()), guesses=bool(steps)), keeps=True)
 

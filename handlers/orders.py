@@ -12,6 +12,7 @@ from handlers.intents import (
     Browse,
     CancelOrder,
     CancelQuestion,
+    LeaveGroup,
     ListOrders,
     PayOrder,
     Person,
@@ -133,7 +134,12 @@ async def cancel(
     if ask.bare and talk.asked(now) is not None:
         return CancelQuestion()
     seen = Me(me.id, me.channel, me.account, me.who, me.name, me.since, me.following)
+    unpaid, _ = await glance.page(me.id, Which.UNPAID, "", PAGE) if ask.bare else ([], False)
+    if len(unpaid) > 1:  # the bare word never picks one of several
+        return listing("orders/which", [line_of(o, CancelOrder(o.no)) for o in unpaid])
     found = await _subject(ask.order, seen, glance, Which.UNPAID, CancelOrder, "orders/nothing_to_cancel")
+    if ask.bare and isinstance(found, OrderSeen) and found.state in ("closed", "completed"):
+        found = await _subject("", seen, glance, Which.UNPAID, CancelOrder, "orders/nothing_to_cancel")
     if isinstance(found, Reply):
         if found.template == "orders/nothing_to_cancel":
             under_way, _ = await glance.page(me.id, Which.UNDER_WAY, "", 1)
@@ -157,6 +163,8 @@ def _what_can_be(order: OrderSeen) -> Reply:
     steps = [Choice("看订单", ShowOrder(order.no))]
     if order.state in ("paid", "forming", "shipped"):
         steps.insert(0, Choice("想退款", RefundOrder(order.no)))
+    if order.state == "forming":
+        steps.insert(0, Choice("退团", LeaveGroup()))
     return reply("orders/not_cancelled", *steps, order=order).now_seen("order", order.no)
 
 

@@ -97,6 +97,7 @@ class Page:
     async def type(self, selector: str, words: str, *, enter: bool = False) -> None:
         """Clicks a field and types `words` (any script); `enter` presses the key afterwards."""
         await self.click(selector)
+        await self.wait(f"document.activeElement?.matches({json.dumps(selector)})")
         await self.do("Input.insertText", text=words)
         if enter:
             await self.press("Enter")

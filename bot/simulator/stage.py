@@ -41,6 +41,7 @@ PEOPLE = (
     Person("wechat", "oLaoBan00000000000000000wx5", "老板", "merchant"),
 )
 MERCHANT = PEOPLE[-1]
+DAY = (9, 20)  # the hours of the shop at which a new demo may begin
 
 
 def listener(port: int = 0) -> socket.socket:
@@ -188,9 +189,12 @@ async def _open(
         house.ticks.every(1, "cashier", cashier.tick)
 
         async def move(by: timedelta) -> None:
-            await house.move_clock(by)
-            await cashier.tick()
-            await house.courier.drain()
+            """Onwards, looking around three times: what falls due may make something else due a minute later."""
+            minute = timedelta(minutes=1)
+            for step in (by - 2 * minute, minute, minute) if by > 3 * minute else (by,):
+                await house.move_clock(step)
+                await cashier.tick()
+                await house.courier.drain()
 
         mount(app, driver, platform, cashier, clock, move, lambda: BUTTONS, PEOPLE)
     runners: list[web.AppRunner] = []
@@ -203,14 +207,19 @@ async def _open(
     if alive:
         await asyncio.to_thread(house.warm)
         house.start()
-        await _hand_over(stage)
+        await _begin(stage)
     return stage
 
 
-async def _hand_over(stage: Stage) -> None:
-    """A shop that nobody runs yet is given to the merchant, by the same words as a real one: 绑定 and a code."""
-    if await StaffGlance(stage.house.store.reader).all():
+async def _begin(stage: Stage) -> None:
+    """The first time, it is day, and the shop is handed to the merchant by the words of a real one: 绑定 and a code."""
+    house = stage.house
+    if await StaffGlance(house.store.reader).all():
         return
+    local = house.clock.now().astimezone(house.settings.shop.zone)
+    if not DAY[0] <= local.hour < DAY[1]:  # at night notices wait for the morning, and a visitor would wait with them
+        morning = local.replace(hour=10, minute=0, second=0, microsecond=0)
+        await house.move_clock(morning + timedelta(days=local.hour >= DAY[1]) - local)
     await stage.driver.follows(MERCHANT)
     await stage.driver.says(MERCHANT, f"绑定 {await make_owner(stage.house)}")
 

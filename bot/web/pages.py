@@ -72,6 +72,7 @@ def _dress(response: web.StreamResponse, request: web.Request, house: House) -> 
     headers.setdefault("Content-Security-Policy", policy)
     headers.setdefault("X-Content-Type-Options", "nosniff")
     headers.setdefault("Referrer-Policy", "same-origin")
+    headers.setdefault("Server", "Tuanpu")  # which version of what serves is nobody's business
     if request.path.startswith("/static/") and response.status < 400:
         headers["Cache-Control"] = YEAR
 

@@ -27,7 +27,7 @@ function make(tag, attributes = {}, ...children) {
 
 function toast(words, gloss = "") {
   const note = make("div", { class: "toast" }, words, gloss ? make("small", {}, gloss) : null);
-  $("#toasts").append(note);
+  $("#toasts").replaceChildren(note);
   setTimeout(() => note.remove(), 4200);
 }
 
@@ -279,8 +279,10 @@ function row(phone, line) {
 
 function linkOf(phone, link) {
   if (!link.url) {
-    return make("button", { type: "button", class: "link", "data-says": link.says, title: `说「${link.says}」 · says ${link.says}`,
-      on: { click: (e) => act(phone, "tap", { label: link.label, says: link.says || link.label, code: link.code }, e.currentTarget) } }, link.label);
+    // No button element: it cannot break over lines in the middle of a sentence.
+    return make("a", { class: "link", href: "#", role: "button", "data-says": link.says, title: `说「${link.says}」 · says ${link.says}`, on: {
+      click: (e) => { e.preventDefault(); act(phone, "tap", { label: link.label, says: link.says || link.label, code: link.code }, e.currentTarget); },
+      keydown: (e) => { if (e.key === " ") { e.preventDefault(); e.currentTarget.click(); } } } }, link.label);
   }
   const own = link.url.startsWith("/");
   if (!own && !/^https?:\/\//.test(link.url)) return link.label;
@@ -436,7 +438,8 @@ function tick() {
   const shift = sign * (Number(clock.zone.slice(1, 3)) * 60 + Number(clock.zone.slice(4))) * 60e3;
   const local = new Date(clock.epoch + performance.now() - clock.seen + shift);
   $("#now").textContent = local.toISOString().slice(11, 16);
-  $("#day").textContent = `${local.getUTCMonth() + 1}月${local.getUTCDate()}日 · 店里 shop time`;
+  const night = local.getUTCHours() >= 22 || local.getUTCHours() < 8;
+  $("#day").textContent = `${local.getUTCMonth() + 1}月${local.getUTCDate()}日 · ${night ? "夜里不打扰 quiet hours" : "店里 shop time"}`;
 }
 
 async function turn(button) {

@@ -1,0 +1,138 @@
+"""What processes share and may lose, in the process and in a real Redis: the same sentences hold for both."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from bot.clock import Clock
+from bot.shared import InProcess, InRedis, Shared
+
+AT = datetime(2026, 3, 2, 4, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    clock = Clock()
+    clock.freeze(AT)
+    return clock
+
+
+@pytest.fixture(params=["process", "redis"])
+async def shared(request: pytest.FixtureRequest, clock: Clock) -> AsyncIterator[Shared]:
+    if request.param == "process":
+        yield InProcess(clock.now)
+        return
+    one = InRedis(request.getfixturevalue("redis_url"), clock.now, prefix=f"t{id(request)}:")
+    yield one
+    await one.close()
+
+
+async def test_an_answer_and_its_overlay_are_kept_together(shared: Shared) -> None:
+    await shared.keep("m1", "answer", "mei", "overlay")
+    found = await shared.recall("m1", "mei")
+    assert (found.answer, found.overlay) == ("answer", "overlay")
+    assert (await shared.recall("m2", "mei")).answer is None
+    assert (await shared.recall("", "somebody else")).overlay is None
+
+
+async def test_a_changing_answer_takes_the_overlay_away(shared: Shared) -> None:
+    await shared.keep("m1", "a", "mei", "overlay")
+    await shared.keep("m2", "b", "mei", None)
+    assert (await shared.recall("m1", "mei")).overlay is None
+
+
+async def test_so_many_a_minute_and_then_no_more_until_the_shops_clock_has_moved_on(
+    shared: Shared, clock: Clock
+) -> None:
+    left = [await shared.allow("mei", 3, 60) for _ in range(5)]
+    assert left == [2, 1, 0, -1, -2]
+    assert await shared.allow("qiang", 3, 60) == 2
+    clock.move(timedelta(seconds=61))
+    assert await shared.allow("mei", 3, 60) == 2
+
+
+async def test_a_value_ends_with_its_time_on_the_shops_clock(shared: Shared, clock: Clock) -> None:
+    await shared.put("token", "t1", 100)
+    assert await shared.get("token") == "t1"
+    clock.move(timedelta(seconds=101))
+    assert await shared.get("token") is None
+
+
+async def test_two_hundred_callers_at_once_all_get_their_turn(shared: Shared) -> None:
+    """The usual pool of redis-py refuses caller 101 (measured)."""
+    import asyncio
+
+    await asyncio.gather(*(shared.keep(f"m{i}", "a", f"t{i}", "o") for i in range(200)))
+    found = await asyncio.gather(*(shared.recall(f"m{i}", f"t{i}") for i in range(200)))
+    assert all(one.answer == "a" for one in found)
+
+
+async def test_one_at_a_time_under_one_name(shared: Shared) -> None:
+    import asyncio
+
+    inside, most = 0, 0
+
+    async def enter() -> None:
+        nonlocal inside, most
+        async with shared.alone("token"):
+            inside += 1
+            most = max(most, inside)
+            await asyncio.sleep(0)
+            inside -= 1
+
+    await asyncio.gather(*(enter() for _ in range(5)))
+    assert most == 1
+
+
+async def test_who_listens_is_woken(shared: Shared) -> None:
+    import asyncio
+
+    async def first() -> None:
+        async for _ in shared.hear("outbox"):
+            return
+
+    listening = asyncio.ensure_future(first())
+    for _ in range(100):
+        await shared.say("outbox")
+        done, _ = await asyncio.wait({listening}, timeout=0.05)
+        if done:
+            break
+    assert listening.done()
+
+
+async def test_without_redis_a_process_goes_on_by_itself_and_what_was_lost_is_known_to_be_lost(
+    redis_url: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A list that could not be kept must not let a number be read against the one before it."""
+    from redis.exceptions import ConnectionError as Gone
+
+    shared = InRedis(redis_url, clock.now, prefix="lost:")
+    await shared.keep("m1", "a", "mei", "the older list")
+    clock.move(timedelta(seconds=5))
+
+    class Dead:
+        async def __aenter__(self) -> "Dead":
+            raise Gone
+
+        async def __aexit__(self, *what: object) -> None:
+            return None
+
+    with monkeypatch.context() as broken:
+        broken.setattr(shared._redis, "pipeline", lambda **how: Dead())
+        await shared.keep("m2", "b", "mei", "the newer list")
+    found = await shared.recall("m3", "mei")
+    assert found.overlay == "the older list"
+    assert found.since == clock.now().timestamp(), "everything older counts as lost, for every process"
+    other = InRedis(redis_url, clock.now, prefix="lost:")
+    assert (await other.recall("", "mei")).since == clock.now().timestamp()
+    await shared.close()
+    await other.close()
+
+
+async def test_a_limit_holds_although_redis_is_away(clock: Clock) -> None:
+    shared = InRedis("redis://127.0.0.1:1/0", clock.now)
+    assert [await shared.allow("mei", 2, 60) for _ in range(3)] == [1, 0, -1]
+    assert (await shared.recall("m", "mei")).answer is None
+    assert not await shared.ready()
+    await shared.close()
