@@ -102,14 +102,14 @@ def drive(port: int, requests: Sequence[Request], seconds: float, connections: i
     raw = [request.raw for request in requests]
     poll = select.epoll()
     lines: dict[int, _Line] = {}
-    for _ in range(min(connections, len(raw))):
-        line = _Line(port)
-        lines[line.socket.fileno()] = line
-        poll.register(line.socket, select.EPOLLIN)
     asked = 0
     gc_was_on = gc.isenabled()
     gc.disable()  # a collection over all requests would be timed as the server's
     try:
+        for _ in range(min(connections, len(raw))):
+            line = _Line(port)
+            lines[line.socket.fileno()] = line
+            poll.register(line.socket, select.EPOLLIN)
         start = time.perf_counter()
         end = start + seconds
         for line in lines.values():

@@ -13,6 +13,7 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
+from bot import quarantine
 from bot.channel import Channel
 from bot.clock import Clock, Ticks
 from bot.courier import Courier
@@ -49,6 +50,7 @@ log = logging.getLogger(__name__)
 STOP_SECONDS = 4.0  # for requests in hand, and again for promises in hand: a supervisor's patience is 10
 CATALOG_SECONDS = 2
 KEYS_SECONDS = 60
+RESTORED_SECONDS = 3
 
 
 def figures_of(settings: Settings) -> Figures:
@@ -216,6 +218,7 @@ class House:
         if self.pay is not None:
             self.ticks.every(KEYS_SECONDS, "pay-keys", self._refresh_keys)
         if self.works:
+            self.ticks.every(RESTORED_SECONDS, "restored", lambda: quarantine.look(self))
             for one in self.shop.ticks:
                 self.ticks.every(10, one.name, lambda one=one: self.desk.look(one))  # type: ignore[misc]
             for endless in (self.courier.listen(), self.courier.run(), self._beat()):
@@ -245,6 +248,7 @@ class House:
     async def look_all(self) -> None:
         """Everything that is due at this moment: ticks, pushes, errands (after the clock has been moved)."""
         await self.desk.write_behind()
+        await quarantine.look(self)
         for one in self.shop.ticks:
             await self.desk.look(one)
         await self.courier.drain()
@@ -262,12 +266,13 @@ class House:
     async def stop(self, seconds: float = STOP_SECONDS) -> None:
         """Take nothing new, finish what is in hand within so many seconds, close."""
         self.stopping = self.courier.paused = True
-        self.ticks.stop()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
+                await self.ticks.rest()
                 await self.tasks.settle(seconds)
                 async with self.courier._busy:  # the round that is under way, to its end
                     pass
+        self.ticks.stop()
         await self.desk.write_behind()
         await self.tasks.close()
         await self.http.close()

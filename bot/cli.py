@@ -1,4 +1,4 @@
-"""The command line: demo, init, migrate, seed, serve, work, staff, verify, doctor, menu."""
+"""The command line: demo, init, migrate, seed, serve, work, staff, verify, backup, restore, reconcile, doctor, menu."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-REFUSED = 78  # EX_CONFIG: the shop refuses to start
+if TYPE_CHECKING:
+    from bot.settings import Settings
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -37,6 +39,14 @@ def _parser() -> argparse.ArgumentParser:
     staff.add_argument("--role", choices=["owner", "manager", "clerk", "support"], default="clerk")
     command("verify", "check every invariant; exit 1 and the offending ids")
     command("doctor", "configuration, reachability, what this account may do")
+    backup = command("backup", "the whole shop into one new file, while it runs")
+    backup.add_argument("file", type=Path, metavar="FILE")
+    restore = command("restore", "a backup in the place of the database, in quarantine; or the end of the quarantine")
+    instead = restore.add_mutually_exclusive_group(required=True)
+    instead.add_argument("file", type=Path, nargs="?", metavar="FILE")
+    instead.add_argument("--release", action="store_true", help="end the quarantine, whatever is not answered yet")
+    reconciling = command("reconcile", "compare a day's payments and refunds with the platform's bill")
+    reconciling.add_argument("day", metavar="DATE", help="such as 2026-03-01, or yesterday")
     menu = command("menu", "the account's menu")
     menu.add_argument("what", choices=["push"])
     command("help", "this page", config=False)
@@ -71,35 +81,64 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(given: argparse.Namespace) -> int:
-    from bot import commands, config, processes  # what is heavy is loaded only when it is needed
+    from bot import config, terminal, workers  # what is heavy is loaded only when it is needed
 
     try:
-        if given.command == "demo":
-            return asyncio.run(processes.demo(given.port, given.data, os.environ))
-        if given.command == "init":
-            return asyncio.run(commands.init(given.config))
+        if given.command in ("demo", "init"):
+            return asyncio.run(_without_settings(given))
         settings = config.load(given.config, os.environ)
-        match given.command:
-            case "migrate":
-                return asyncio.run(commands.migrate(settings))
-            case "seed":
-                return asyncio.run(commands.seeded(settings, given.demo))
-            case "serve":
-                return processes.serve(settings, given.config, given.workers)
-            case "work":
-                return asyncio.run(processes.work(settings))
-            case "staff":
-                return asyncio.run(commands.staff_code(settings, given.role))
-            case "verify":
-                return asyncio.run(commands.verify(settings))
-            case "doctor":
-                return asyncio.run(commands.doctor(settings))
-            case _:
-                return asyncio.run(commands.menu_push(settings))
+        if given.command == "serve":
+            count = given.workers or settings.server.workers
+            if count > 1 and not (settings.database.is_postgresql and settings.redis.url):
+                raise terminal.Unfit("more than one worker needs PostgreSQL and Redis.")
+            if count > 1 and not os.environ.get(workers.CHILD):
+                again = ["serve", "--config", str(given.config), "--workers", str(count)]
+                return workers.together(count, [sys.executable, "-m", "bot", *again])
+        return asyncio.run(_with(settings, given))
     except config.ConfigError as error:
         for fault in error.faults:
             print(fault, file=sys.stderr)
-        return REFUSED
-    except commands.Unfit as why:
+        return terminal.REFUSED
+    except terminal.Unfit as why:
         print(why, file=sys.stderr)
         return why.status
+
+
+async def _without_settings(given: argparse.Namespace) -> int:
+    from bot import commands, processes
+
+    if given.command == "init":
+        return await commands.init(given.config)
+    return await processes.demo(given.port, given.data, os.environ)
+
+
+async def _with(settings: Settings, given: argparse.Namespace) -> int:
+    from bot import commands, processes, workers
+
+    match given.command:
+        case "migrate":
+            return await commands.migrate(settings)
+        case "seed":
+            return await commands.seeded(settings, given.demo)
+        case "serve":
+            return await processes.serve(settings, shares_port=bool(os.environ.get(workers.CHILD)))
+        case "work":
+            return await processes.work(settings)
+        case "staff":
+            return await commands.staff_code(settings, given.role)
+        case "verify":
+            return await commands.verify(settings)
+        case "backup" | "restore":
+            from bot import backup
+
+            if given.command == "backup":
+                return await backup.backup(settings, given.file)
+            return await (backup.release(settings) if given.release else backup.restore(settings, given.file))
+        case "reconcile":
+            from bot.reconcile import reconcile
+
+            return await reconcile(settings, given.day)
+        case "doctor":
+            return await commands.doctor(settings)
+        case _:
+            return await commands.menu_push(settings)

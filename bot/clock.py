@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -51,20 +52,35 @@ class Ticks:
 
     def __init__(self) -> None:
         self._scheduler = AsyncIOScheduler(timezone=UTC)
+        self._looking = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     def every(self, seconds: int, name: str, look: Callable[[], Awaitable[None]]) -> None:
         """Call `look` every `seconds` seconds; a look that is still running is not started twice."""
 
         async def guarded() -> None:
+            self._looking += 1
+            self._idle.clear()
             try:
                 await look()
             except Exception:  # a tick that fails is looked at again at the next one
                 log.exception("tick failed", extra={"tick": name})
+            finally:
+                self._looking -= 1
+                if not self._looking:
+                    self._idle.set()
 
         self._scheduler.add_job(guarded, "interval", seconds=seconds, id=name, max_instances=1, coalesce=True)
 
     def start(self) -> None:
         self._scheduler.start()
+
+    async def rest(self) -> None:
+        """Start no more looks, and wait for those that are under way."""
+        if self._scheduler.running:
+            self._scheduler.pause()
+        await self._idle.wait()
 
     def stop(self) -> None:
         if self._scheduler.running:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from bot.data import data
 from bot.logs import Redactor
 from bot.seeding import seed
 from bot.settings import Settings
+from bot.terminal import NOT_NOW, Unfit, say
 from handlers.admin.staff import new_code
 from models import migrations, tables
 from models.base import Work
@@ -24,29 +24,6 @@ from models.seal import Keys
 from models.staff import Role, StaffRoom, code_hash
 from models.store import Store
 from models.verify import offenders
-
-REFUSED = 78  # EX_CONFIG: starting again would not help
-NOT_NOW = 75  # EX_TEMPFAIL: it may help
-
-
-class Unfit(Exception):
-    """The command cannot do its work; the message is for the person at the terminal, `status` for the shell."""
-
-    def __init__(self, why: str, status: int = REFUSED) -> None:
-        super().__init__(why)
-        self.status = status
-
-
-def say(words: str) -> None:
-    """A line for the person, or the script, at the terminal."""
-    sys.stdout.write(words + "\n")
-    sys.stdout.flush()
-
-
-def complain(words: str) -> None:
-    """A line beside the command's own output."""
-    sys.stderr.write(words + "\n")
-    sys.stderr.flush()
 
 
 async def init(path: Path) -> int:

@@ -17,11 +17,12 @@ from bot.channel import Channel, SendFailed
 from bot.clock import Clock
 from bot.desk import Desk
 from bot.face import Answer
+from bot.points import point
 from bot.shared import Shared
 from handlers.asking import Intent
 from handlers.errands import unpacked
 from handlers.replies import Errand, Reply
-from models import budget, outbox, subscription
+from models import budget, outbox, quarantine, subscription
 from models.base import Event, Work
 from models.figures import Figures
 from models.follower import Follower
@@ -70,10 +71,17 @@ class Courier:
             return 0
         async with self._busy:
             await self.desk.write_behind()
+            kinds: tuple[str, ...] = KINDS
+            if (restored := await quarantine.standing(self.store.reader)) is not None:
+                if restored.step == quarantine.RESTORED:  # what may have been said before is not sorted out yet
+                    return 0
+                kinds = tuple(kind for kind in KINDS if kind != "push")
             async with self._work() as work:
                 taken = await outbox.claim(
-                    work, self.clock.wall_ms(), BATCH, kinds=KINDS, skip_locked=not self.store.sqlite
+                    work, self.clock.wall_ms(), BATCH, kinds=kinds, skip_locked=not self.store.sqlite
                 )
+                point("courier.claim.commit")
+            point("courier.claimed")
             # One follower's messages keep their order; different followers do not wait for each other.
             rows: dict[object, list[Promise]] = {}
             for one in taken:
@@ -119,6 +127,8 @@ class Courier:
                 await self._give_up(work, one, why)
             else:
                 await outbox.settle(work, one, "due", error=why, again=outbox.next_try(work.now, one.attempts))
+            point("courier.back.commit")
+        point("courier.back.committed")
 
     async def _give_up(self, work: Work, one: Promise, why: str) -> None:
         """What is owed to a person is shown at the next visit; errands stay for the alarm."""
@@ -133,7 +143,10 @@ class Courier:
         performer = self.performers.get(type(errand))
         if performer is None:
             raise Unknown(f"nobody performs {one.name} here")
-        return await self.desk.fact(await performer(errand), errand=one)
+        point("courier.errand")
+        fact = await performer(errand)
+        point("courier.performed")
+        return await self.desk.fact(fact, errand=one)
 
     # -- saying something ----------------------------------------------------------------------------
 
@@ -144,19 +157,23 @@ class Courier:
             )
             if follower is None or not await self._may_go(work, one, follower.channel, follower.following):
                 return
+            point("courier.say.allowed")
         channel = self.channels.get(follower.channel)
         if channel is None:
             async with self._work() as work:
                 await self._give_up(work, one, "no channel")
             return
         answer = Answer.from_json(one.payload)
+        point("courier.say.sending")
         try:
             await channel.say(follower.who, answer, key=f"o{one.id}")
         except SendFailed as failure:
             await self._refused(one, failure)
             return
+        point("courier.say.sent")
         async with self._work() as work:
             await outbox.settle(work, one, "done")
+        point("courier.say.settled")
 
     async def _may_go(self, work: Work, one: Promise, channel: str, following: bool) -> bool:
         """Asked at delivery: is this still wanted, and may we speak now? Settles the promise when not."""

@@ -18,14 +18,15 @@ from bot.clock import Clock
 from bot.door import NotRecorded
 from bot.face import Answer, Face, Rendered, Room
 from bot.memory import named, overlaid, remember
-from bot.promises import lease_errand, render_post, say_alone
+from bot.points import point
+from bot.promises import hushed, lease_errand, render_post, say_alone
 from bot.shared import Recalled, Shared
-from bot.step import HOPS, Guest, Step, carry_out, desk_refusal, provide, react
+from bot.step import HOPS, Guest, Step, carry_out, desk_refusal, may, provide, react
 from handlers.asking import Intent
 from handlers.replies import Reply
 from handlers.resolving import Lost, resolve
 from handlers.routing import Shop, Tick, Told, call
-from models import inbox, outbox, tick
+from models import inbox, outbox, quarantine, tick
 from models.audit import record
 from models.base import Event, Refusal, Work
 from models.budget import Heard, heard
@@ -33,7 +34,7 @@ from models.catalog import Catalogs
 from models.figures import Figures
 from models.follower import FollowerGlance, Followers, Me, Visit
 from models.seal import Keys
-from models.staff import Role, StaffGlance
+from models.staff import NotYours, Role, StaffGlance
 from models.store import Store
 from models.talk import Talk, Talking
 from models.words import leaving
@@ -116,7 +117,7 @@ class Desk:
 
     async def say_later(self, told: Told, answer: Answer) -> None:
         """The door could not wait for this answer: it goes out as a message, or is shown first at the next visit."""
-        async with self._work() as work:
+        async with self._work("late") as work:
             follower = await Followers(work).meet(told.channel, told.account, told.who, work.now)
             await say_alone(work, "late", follower.id, told.key or str(work.now.timestamp()), answer.to_json())
         await self.shared.say("outbox")
@@ -160,7 +161,7 @@ class Desk:
         if (hint := await self._too_many(told, talk_name)) is not None:
             return hint
         talking, lost = overlaid(visit, recalled)
-        step = Step(self, Me, visit.me, self.store.reader, None, now, talking)
+        step = Step(self, Me, visit.me, self.store.reader, None, now, talking, signed=told.signed)
         intent, stale = await self._understand(told, step, lost)
         if intent.changes or visit.missed:
             return await self._change(told, recalled)
@@ -196,6 +197,8 @@ class Desk:
             step.role = await StaffGlance(step.reader).role_of(step.me.id) if self._staff_here(told) else Role.ANYONE
             if found.role > step.role:
                 found, stale = find(step.role)
+            if found.role > step.role:  # off a list, or the answer to a question, from when one still worked here
+                return self.shop.kinds["unknown"](told), False
         if found.proven and not told.signed:
             return self.shop.kinds["unknown"](told), False
         return found, stale
@@ -210,7 +213,9 @@ class Desk:
 
     async def _ask(self, step: Step, intent: Intent) -> tuple[Reply | None, Intent]:
         """Answer from what can be read, and the intent that answered; None when it turns out that something changes."""
-        for _ in range(HOPS + 1):
+        for hop in range(HOPS + 1):
+            if hop and not await may(step, intent):
+                return desk_refusal(NotYours()), intent
             if intent.changes:
                 return None, intent
             found = await call(self.shop.handlers[type(intent)], intent, lambda kind: provide(step, kind))
@@ -223,7 +228,7 @@ class Desk:
         """One transaction for a message that changes something, its inbox row first."""
         done: Done | None = None
         again: dict[str, Any] | None = None
-        async with self._work() as work:
+        async with self._work("message") as work:
             noted = None
             if told.key:
                 noted = await inbox.note(work, told.channel, told.account, told.who, told.key)
@@ -255,7 +260,8 @@ class Desk:
         visit = Visit(_me(me), row.number, row.state, row.missed, False, None)
         talking, lost = overlaid(visit, recalled)
         await self._heard_now(work, me.id, told)
-        step = Step(self, Me, visit.me, work, work, work.now, talking, follower=me, kept=[me, row])
+        kept = [me, row]
+        step = Step(self, Me, visit.me, work, work, work.now, talking, signed=told.signed, follower=me, kept=kept)
         intent, stale = await self._understand(told, step, lost)
         reply, post, intent = await carry_out(work, step, intent, fact=False)
         if intent.changes and intent.role > Role.ANYONE and not reply.refused:
@@ -287,19 +293,22 @@ class Desk:
 
     # -- facts, pages, ticks ------------------------------------------------------------------------
 
-    async def fact(self, intent: Intent, *, errand: outbox.Promise | None = None) -> Reply:
+    async def fact(self, intent: Intent, *, errand: outbox.Promise | None = None, quiet: bool = False) -> Reply:
         """Something the world has already done (paid, refunded, drawn) enters the desk.
 
         Each reaction has its own savepoint: one that fails is kept as a due event and raised as an alarm, and the
-        fact stands. The errand that brought it is settled in the same transaction.
+        fact stands. The errand that brought it is settled in the same transaction. What is found out `quiet`ly
+        (after a restore) is told to nobody: they may have heard it before.
         """
-        async with self._work() as work:
+        async with self._work("fact") as work:
             step = Step(self, Me, Guest, work, work, work.now, Talking(), role=Role.HOUSE)
             reply, post, _ = await carry_out(work, step, intent, fact=True)
             if errand is not None:
                 await outbox.settle(work, errand, "done")
             await lease_errand(self, work, reply, None)
             await render_post(self, work, post)
+            if quiet or (errand is not None and errand.key.startswith(quarantine.QUIET)):
+                await hushed(work, post)
         await self.shared.say("outbox")
         return reply
 
@@ -314,7 +323,7 @@ class Desk:
                 return desk_refusal(refusal)
             if found is not None:
                 return found
-        async with self._work() as work:
+        async with self._work("page") as work:
             step = Step(self, Me, Guest, work, work, work.now, Talking())
             reply, post, _ = await carry_out(work, step, intent, fact=False)
             errand = await lease_errand(self, work, reply, None)
@@ -329,24 +338,29 @@ class Desk:
             return reply
         return outcome or reply
 
-    async def look(self, one: Tick) -> None:
-        """A tick: of all processes one takes the slot, looks, and each thing that is due is a step of its own."""
+    async def look(self, one: Tick, *, quiet: bool = False) -> None:
+        """A tick: of all processes one takes the slot, looks, and each thing that is due is a step of its own.
+
+        In quarantine nothing is due, until what has become due meanwhile is looked at, once and `quiet`ly.
+        """
+        if not quiet and await quarantine.standing(self.store.reader) is not None:
+            return
         now = self.clock.now()
         slot = int(now.timestamp()) // (one.minutes * 60)
-        async with self._work() as work:
+        async with self._work("tick") as work:
             taken = await tick.take(work, one.name, slot)
-        if not taken:
+        if not (taken or quiet):
             return
         step = Step(self, Me, Guest, self.store.reader, None, now, Talking())
         for due in await call(one.look, None, lambda kind: provide(step, kind)):
             try:
-                await self.fact(due)
+                await self.fact(due, quiet=quiet)
             except Exception:  # one thing that fails does not keep the others waiting; the next slot looks again
                 log.exception("due step failed", extra={"intent": due.verb})
 
     async def react(self, name: str, event: Event, errand: outbox.Promise) -> None:
         """A reaction that had failed, once more."""
-        async with self._work() as work:
+        async with self._work("react") as work:
             step = Step(self, Me, Guest, work, work, work.now, Talking())
             for known, handler in self.shop.reactions.get(type(event), []):
                 if known == name:
@@ -354,13 +368,22 @@ class Desk:
             await react(work, step, work.take_news(), fact=True)
             await outbox.settle(work, errand, "done")
             await render_post(self, work, step.post)
+            if errand.key.startswith(quarantine.QUIET):
+                await hushed(work, step.post)
 
     # -- one step -----------------------------------------------------------------------------------
 
     @asynccontextmanager
-    async def _work(self) -> AsyncIterator[Work]:
+    async def _work(self, step: str = "") -> AsyncIterator[Work]:
+        """One transaction; `step` names its crash points."""
+        if step:
+            point(f"desk.{step}.begin")
         async with self.store.session() as session, session.begin():
             yield Work(session, self.clock.now())
+            if step:
+                point(f"desk.{step}.commit")
+        if step:
+            point(f"desk.{step}.committed")
 
     # -- what is shown ------------------------------------------------------------------------------
 
@@ -374,7 +397,8 @@ class Desk:
                 reply = replace(reply, template=again, facts=facts)
             elif reply.refused:
                 reply = replace(reply, template="desk/still_no", facts=facts)
-        if reply.keeps and reply.question is None and talking.asked(self.clock.now()) is not None:
+        asked = talking.asked(self.clock.now())
+        if reply.keeps and reply.question is None and asked is not None and asked["options"]:
             reply = replace(reply, choices=())  # an aside leaves the numbers to the question that stays open
         rendered = self.face.render(reply, channel, self.rooms[channel])
         if stale and rendered.answer.text:

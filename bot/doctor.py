@@ -8,12 +8,13 @@ import aiohttp
 
 from bot.channel import SendFailed
 from bot.clock import Clock
-from bot.commands import Unfit, ready
+from bot.commands import ready
 from bot.face import Answer
 from bot.pay.told import PayRefused, PayUnknown
 from bot.pay.wxpay import Merchant, WxPay
 from bot.settings import Settings
 from bot.shared import InRedis
+from bot.terminal import Unfit
 from bot.wechat.api import WeChat
 from bot.weibo.api import Weibo
 from models import migrations

@@ -8,22 +8,23 @@ import errno
 import fcntl
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 
 from aiohttp import web
-from sqlalchemy import bindparam, text
+from sqlalchemy import ColumnElement, func, select
 
 from bot import logs
 from bot.app import STOP_SECONDS, House
-from bot.commands import NOT_NOW, Unfit, complain, fit, opened, say
+from bot.commands import fit, opened
 from bot.settings import Settings
 from bot.slow import Runner
+from bot.terminal import NOT_NOW, Unfit, complain, say
+from bot.workers import CHILD
 
 SERVE_LOCK = 7_482_002  # one serve without Redis
-CHILD = "TUANPU_CHILD"  # set for the workers of `serve --workers N`
+RUN_LOCK = 7_482_003  # shared by all that serve or work; a restore has it alone
 
 
 async def demo(port: int, folder: Path, environ: Mapping[str, str]) -> int:
@@ -33,16 +34,16 @@ async def demo(port: int, folder: Path, environ: Mapping[str, str]) -> int:
     real = sorted(n for n in environ if n.startswith("TUANPU_") and "__" in n)
     if real:
         raise Unfit(f"demo makes its own settings; unset {', '.join(real)} first.")
-    told = _told()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / ".gitignore").write_text("*\n")
         log = (folder / "demo.log").open("a")
     except OSError as failure:
         raise Unfit(f"{folder} cannot be used: {failure.strerror}.") from None
-    with log, _only_one(folder / "demo.lock") as free:
+    with log, only_one(folder / "demo.lock") as free:
         if not free:
             raise Unfit(f"a demo is running on {folder} already.")
+        told = _told()
         logs.configure(stream=log)
         stage = await open_stage(folder.resolve(), port=port)
         logs.configure(stage.house.settings.secrets(), stream=log)
@@ -58,50 +59,19 @@ async def demo(port: int, folder: Path, environ: Mapping[str, str]) -> int:
     return 0
 
 
-def serve(settings: Settings, path: Path, workers: int | None) -> int:
-    """Answer messages, pages and callbacks; with several workers, one process each."""
-    count = workers or settings.server.workers
-    if count > 1 and not (settings.database.is_postgresql and settings.redis.url):
-        raise Unfit("more than one worker needs PostgreSQL and Redis.")
-    if count == 1 or os.environ.get(CHILD):
-        return asyncio.run(_serve(settings, shares_port=count > 1))
-    return _many(count, [sys.executable, "-m", "bot", "serve", "--config", str(path), "--workers", str(count)])
-
-
-def _many(count: int, command: list[str]) -> int:
-    """So many processes of this command; when one ends, or this one is told to, all end. The worst exit status."""
-    # A child whose standard input ends has lost its parent, however that died.
-    children = [subprocess.Popen(command, stdin=subprocess.PIPE, env=os.environ | {CHILD: "1"}) for _ in range(count)]
-
-    def stop(*_: object) -> None:
-        for child in children:
-            if child.poll() is None:
-                child.terminate()
-
-    for name in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(name, stop)
-    os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
-    stop()
-    return max(abs(child.wait()) for child in children)
-
-
-async def _serve(settings: Settings, *, shares_port: bool) -> int:
-    logs.configure(settings.secrets())
-    told = _told()
+async def serve(settings: Settings, *, shares_port: bool) -> int:
+    """Answer messages, pages and callbacks; `shares_port`: one of several processes on it."""
     works = not settings.database.is_postgresql or not settings.redis.url
     async with _alone(settings, serving=True):
+        told = _told()
+        logs.configure(settings.secrets())
         house = await _opened_house(settings, works=works)
         runner = Runner(house.application(), access_log=None, handle_signals=False, shutdown_timeout=STOP_SECONDS)
         await runner.setup()
         try:
             await _listen(runner, settings.server.host, settings.server.port, shares_port=shares_port)
             house.start()
-            say(f"http://{settings.server.host}:{settings.server.port}")
             await told.wait()
-        except OSError as failure:
-            where = f"{settings.server.host}:{settings.server.port}"
-            why = "somebody else does" if failure.errno == errno.EADDRINUSE else failure.strerror
-            raise Unfit(f"cannot listen on {where}: {why}.", NOT_NOW) from None
         finally:
             house.stopping = True
             await runner.cleanup()
@@ -110,15 +80,20 @@ async def _serve(settings: Settings, *, shares_port: bool) -> int:
 
 
 async def _listen(runner: web.AppRunner, host: str, port: int, *, shares_port: bool) -> None:
-    """Start to listen; raises OSError."""
-    await web.TCPSite(runner, host, port, backlog=1024, reuse_port=shares_port or None).start()
+    """Begin to listen, and say where; raises Unfit when that cannot be."""
+    try:
+        await web.TCPSite(runner, host, port, backlog=1024, reuse_port=shares_port or None).start()
+    except OSError as failure:
+        why = "somebody else does" if failure.errno == errno.EADDRINUSE else failure.strerror
+        raise Unfit(f"cannot listen on {host}:{port}: {why}.", NOT_NOW) from None
+    say(f"http://{host}:{port}")
 
 
 async def work(settings: Settings) -> int:
     """Deliver pushes and errands, and look at what is due."""
-    logs.configure(settings.secrets())
-    told = _told()
     async with _alone(settings, serving=False):
+        told = _told()
+        logs.configure(settings.secrets())
         house = await _opened_house(settings, works=True)
         house.start()
         say("working")
@@ -140,7 +115,7 @@ async def _opened_house(settings: Settings, *, works: bool) -> House:
 
 
 @contextlib.contextmanager
-def _only_one(path: Path) -> Iterator[bool]:
+def only_one(path: Path) -> Iterator[bool]:
     """Whether nobody else holds this lock file; the lock goes with the process, however that ends."""
     with path.open("a") as file:
         try:
@@ -153,24 +128,29 @@ def _only_one(path: Path) -> Iterator[bool]:
 
 @contextlib.asynccontextmanager
 async def _alone(settings: Settings, *, serving: bool) -> AsyncIterator[None]:
-    """Raises Unfit when this process may not run beside the others (architecture: databases and processes)."""
+    """Raises Unfit when this process may not run beside the others (architecture: databases and processes).
+
+    Whoever runs holds a lock that `restore` wants for itself.
+    """
     if not settings.database.is_postgresql:
         path = Path(settings.database.url.removeprefix("sqlite:///") + ".lock")
         if not path.parent.is_dir():
             raise Unfit("there is no database yet; say `tuanpu migrate` first.")
-        with _only_one(path) as free:
+        with only_one(path) as free:
             if not free:
                 raise Unfit("on SQLite one process serves and works; another is running already.")
             yield
         return
-    if settings.redis.url or not serving:
-        yield
-        return
     async with opened(settings) as store, store.engine.connect() as connection:
-        asked = text("SELECT pg_try_advisory_lock(:n)").bindparams(bindparam("n", SERVE_LOCK))
-        free = (await connection.execute(asked)).scalar_one()
-        await connection.commit()  # the lock is the session's: no transaction is left open for as long as we serve
-        if not free:
+
+        async def taken(lock: ColumnElement[bool]) -> bool:
+            free = bool((await connection.execute(select(lock))).scalar_one())
+            await connection.commit()  # the lock is the session's: no transaction is left open for as long as we serve
+            return free
+
+        if not await taken(func.pg_try_advisory_lock_shared(RUN_LOCK)):
+            raise Unfit("the database is being restored; try again when that is done.", NOT_NOW)
+        if serving and not settings.redis.url and not await taken(func.pg_try_advisory_lock(SERVE_LOCK)):
             raise Unfit("without Redis one process serves; another is running already. Set [redis] url.")
         yield
 

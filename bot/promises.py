@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from handlers.errands import packed
 from handlers.replies import Notice, Post, Reply
-from models import outbox
+from models import outbox, quarantine
 from models.base import Work
 from models.figures import PushFigures
 from models.follower import Follower
@@ -61,6 +61,12 @@ async def render_post(desk: Desk, work: Work, post: Post) -> None:
         )
     # One statement a state of columns; 200 rows is the most a reaction may write.
     await outbox.promise(work, rows)
+
+
+async def hushed(work: Work, post: Post) -> None:
+    """What was just written stays, and is told to nobody."""
+    errands = [(type(errand).__name__, key) for errand, key, _ in post.errands]
+    await quarantine.hush(work, [notice.key for notice in post.notices], errands)
 
 
 def due_of(notice: Notice, now: datetime, figures: PushFigures, zone: Any) -> datetime:

@@ -277,6 +277,9 @@ class Order(Section):
     hold_extra_minutes: Count = 5  # what is held outlives the ability to pay by this much
     late_money_minutes: Count = 10  # money that pays nothing goes back after this
     promise_hours: Count = 48
+    promise_warn_hours: Count = 4
+    promise_again_hours: Count = 24
+    receive_days: Count = 15
     freight_fen: Annotated[int, Field(ge=0, le=1_000_000)] = 800
     freight_free_from_fen: Annotated[int, Field(ge=0, le=100_000_000)] = 9900
     max_unpaid: Count = 5

@@ -13,6 +13,8 @@ FEATURES = (
     "checkout",
     "payment",
     "orders",
+    "second",
+    "fulfilment",
     "again",
     "groupbuy",
     "invite",
@@ -20,6 +22,8 @@ FEATURES = (
     "admin.staff",
     "admin.products",
     "admin.orders",
+    "admin.promise",
+    "admin.prices",
     "admin.plays",
     "admin.pushes",
 )

@@ -2,29 +2,51 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from handlers.asking import Intent, remembered, slot_of
-from handlers.intents import Browse, PrivateWords, SetAddress, ShowAddress, ShowCart
-from handlers.replies import Choice, Reply, ask, reply
+from handlers.intents import (
+    Browse,
+    ChangeAddress,
+    DropAddress,
+    MeanAddress,
+    PrivateWords,
+    SendTo,
+    SetAddress,
+    ShowAddress,
+    ShowCart,
+)
+from handlers.replies import Choice, Reply, ask, listing, reply
 from handlers.routing import Hearing, shop
-from models.address import PIECES, Addresses, AddressGlance, AddressUnclear
+from models.address import BOOK, PIECES, Address, Addresses, AddressGlance, AddressUnclear, Kept
 from models.follower import Follower, Me
+from models.orderglance import OrderGlance
 from models.words import has_phone, is_no, looks_like_address
 
 LONGEST = 600  # characters of an address and its pieces
 
 
-@shop.on("地址", "收货地址", "我的地址", "address")
+@shop.on("地址", "收货地址", "我的地址", "地址簿", "address")
 async def show(what: ShowAddress, me: Me, addresses: AddressGlance) -> Reply:
-    """The address that orders take, masked; who has none is asked for it."""
-    label = await addresses.of(me.id)
-    if label is None:
+    """The places that orders can go to, masked; who has none is asked for one."""
+    book = await addresses.book(me.id)
+    if not book:
         return ask("address/none", SetAddress(), "line")
-    return reply("address/show", Choice("换地址", SetAddress()), Choice("商品", Browse()), masked=label.masked())
+    if len(book) == 1:
+        masked = named(book[0])
+        return reply("address/show", Choice("换地址", SetAddress()), Choice("商品", Browse()), masked=masked)
+    first = next(kept.n for kept in book if kept.first)
+    lines = [Choice(named(kept), MeanAddress(kept.n)) for kept in book]
+    return listing("address/book", lines, Choice("加一个", SetAddress()), first=first)
 
 
-@shop.on("地址 {line}", "收货地址 {line}", "换地址 {line}", "换地址", "address {line}")
+def named(kept: Kept) -> str:
+    """公司 张* 138****8000 浙江省杭州市西湖区***"""
+    return f"{kept.title} {kept.label.masked()}".strip()
+
+
+@shop.on("地址 {line}", "收货地址 {line}", "加地址 {line}", "加地址", "address {line}")
 async def set_address(what: SetAddress, me: Follower, addresses: Addresses, now: datetime) -> Reply:
     """An address in one line or in pieces; what is missing is asked, one thing at a time."""
     if is_no(what.more):
@@ -37,7 +59,46 @@ async def set_address(what: SetAddress, me: Follower, addresses: Addresses, now:
     except AddressUnclear as unclear:
         field = unclear.facts["field"]
         return ask(f"address/ask_{field}", SetAddress(line=said), "more", known=unclear.facts["known"])
-    return reply("address/kept", Choice("购物车", ShowCart()), Choice("商品", Browse()), line=kept.one_line())
+    steps = (Choice("购物车", ShowCart()), Choice("商品", Browse()))
+    return reply("address/kept", *steps, line=kept.one_line(), title=kept.title)
+
+
+@shop.on()
+async def mean(what: MeanAddress, me: Follower, addresses: Addresses, now: datetime) -> Reply:
+    """Orders go to this place of the book from now on."""
+    return _meant(await addresses.mean(me.id, what.which, now))
+
+
+@shop.on(
+    "寄 {title}", "寄到 {title}", "寄去 {title}", "送到 {title}", "寄 {title}吧", "寄到 {title}吧", "send to {title}"
+)
+async def send_to(
+    what: SendTo, me: Follower, addresses: Addresses, orders: OrderGlance, now: datetime
+) -> Reply | Intent:
+    """寄公司: this order, if one is on screen that may still change; else the orders to come."""
+    place = await addresses.mean(me.id, what.title, now)
+    if what.order and (await orders.by_no(what.order, me.id)).changeable:
+        return ChangeAddress(what.order, f"{BOOK}{place.n}")
+    return _meant(place)
+
+
+def _meant(place: Address) -> Reply:
+    steps = (Choice("购物车", ShowCart()), Choice("商品", Browse()))
+    return reply("address/meant", *steps, title=place.title, masked=place.masked())
+
+
+@shop.on("删地址 {which}", "删除地址 {which}", "删掉地址 {which}", "删地址", "remove address {which}")
+async def drop(what: DropAddress, me: Follower, addresses: Addresses) -> Reply:
+    """Strike a place out of the book; orders that were made keep theirs."""
+    book = await addresses.book(me.id)
+    which = what.which or (1 if len(book) == 1 else 0)
+    if book and not which:
+        options = [(f"{a.title} {a.masked()}".strip(), str(a.n)) for a in book]
+        asked = reply("address/which", count=len(book))
+        lines = tuple(Choice(label, DropAddress(int(n))) for label, n in options)
+        return replace(asked, lines=lines)
+    gone = await addresses.forget(me.id, which)
+    return reply("address/dropped", Choice("我的地址", ShowAddress()), title=gone.title, masked=gone.masked())
 
 
 @shop.on()

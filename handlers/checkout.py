@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from zlib import crc32
 
 from handlers.asking import Intent, remembered
 from handlers.intents import Browse, Buy, BuyLines, CancelOrder, PayOrder, ShowProduct
@@ -61,13 +62,15 @@ async def buy(wish: Buy, me: Follower, products: Products, figures: Figures, cat
         goods = catalog.get(product.code)
         on_offer = {deal.sku_id for deal in goods.deals} if goods else set()
         skus = [sku for sku in skus if sku.id in on_offer] or skus
-    sku = _chosen(wish.spec, skus)
+    prices = format(crc32(repr([sku.price_fen for sku in skus]).encode()), "x")
+    moved = bool(wish.seen) and wish.seen != prices  # a number whose meaning changed is shown again, not executed
+    sku = None if moved else _chosen(wish.spec, skus)
     if sku is None:
         options = [(_label(s, figures), str(i)) for i, s in enumerate(skus, 1)]
-        asking = wish.filled(spec="")
-        facts = {"product": product.name, "axis": product.axis}
+        asking = wish.filled(spec="", seen=prices)
+        facts = {"product": product.name, "axis": product.axis, "moved": moved}
         asked = ask("checkout/which_spec", asking, "spec", options=options, **facts)
-        return asked.now_seen("product", product.code)
+        return replace(asked, personal=False).now_seen("product", product.code)
     many = wish.quantity or 1
     if many > figures.order.max_quantity:
         return ask(
@@ -136,7 +139,7 @@ async def buy_lines(
     if ships and wish.address:
         said = PIECES.join(p for p in (wish.said, wish.address) if p)
         try:
-            to = (await addresses.remember(me.id, said, work.now)).label
+            to = (await addresses.remember(me.id, said, work.now, squeeze=True)).label
         except AddressUnclear as no:  # what was understood is kept, the rest is asked for
             wanted = wish.filled(said=said, address="")
             return ask(f"address/ask_{no.facts['field']}", wanted, "address", known=no.facts["known"])

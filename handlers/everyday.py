@@ -64,6 +64,7 @@ SHOPS = {
     "carrier": "快递",
     "delivery_time": "发货时间",
     "regions": "偏远",
+    "returns": "退换",
     "shop_phone": "电话",
     "shop_where": "地址",
     "shop_hours": "营业时间",
@@ -82,7 +83,7 @@ ASPECTS = (
     ("冲泡", "泡|冲|水温|几度|怎么喝|怎么煮|煮"),
     ("", "有货|现货|库存|卖完|补货|到货|断货|缺货|还有|没有了|没货"),
 )
-KEPT = {"真伪": "真的|假的|正品|真假|假货", "退换": "退换|无理由|退货|换货"}  # the shop's answers about all its goods
+_GENUINE = re.compile("真的|假的|正品|真假|假货")
 _POINTS = re.compile(r"这|那|它")
 PAGE = 8
 
@@ -180,7 +181,7 @@ async def change(ask: ChangeOrder, me: Me, orders: OrderGlance, talk: Talking, n
         return _aside(reply("everyday/no_order", Choice("商品", Browse()), Choice("我的地址", ShowAddress())))
     steps = [Choice("看这个订单", ShowOrder(order.no)), Choice("人工", Person())]
     if order.state == "forming":
-        steps.insert(0, Choice("退团", LeaveGroup()))
+        steps.insert(0, Choice("退团", LeaveGroup(word="look")))
     said = reply("everyday/change", *steps, order=order, unpaid=order.state in UNPAID)
     return said.now_seen("order", order.no)
 
@@ -222,11 +223,11 @@ async def facts(ask: ProductFacts, catalog: Catalog, answers: AnswerGlance) -> R
     found = _named(named, catalog) if not (ask.product and _POINTS.search(ask.words)) else [ask.product]
     code = ask.product if not found or ask.product in found else found[0] if len(found) == 1 else ""
     goods = catalog.get(code)
-    if shared := next((topic for topic, words in KEPT.items() if re.search(words, ask.words)), ""):
-        said = await answers.of(shared)
-        if not said:
+    if _GENUINE.search(ask.words):
+        words = await answers.of("真伪")
+        if not words:
             return _aside(reply("everyday/unknown", Choice("人工", Person())))
-        return _aside(reply("everyday/about", words=said, page=""))
+        return _aside(reply("everyday/about", words=words, page=""))
     aspect = next((name for name, words in ASPECTS if re.search(words, ask.words)), None)
     if goods is None:
         if found:

@@ -125,8 +125,8 @@ def wanted(hearing: Hearing) -> Intent | None:
 async def want(ask: Wanted, me: Follower, talk: Talking, now: datetime) -> Reply | Intent:
     """A yes to 新品告诉您? if nothing that could be wanted was shown since, and nobody has said 不用 or 退订."""
     asked = me.asked_news_at.timestamp() if me.asked_news_at is not None else 0.0
-    since = max([talk.offered_at, talk.hushed, *(float(at) for _, at in talk.seen.values())])
-    if asked and asked > since and now.timestamp() - asked <= NEWS_SECONDS:
+    shown = max([talk.offered_at, *(float(at) for _, at in talk.seen.values())])
+    if asked >= shown and asked > talk.hushed and now.timestamp() - asked <= NEWS_SECONDS:
         return SubscribeNews()
     if product := talk.shown("product", now):
         return Buy(product)

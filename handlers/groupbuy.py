@@ -201,7 +201,7 @@ async def leave(
         return reply("groupbuy/leave_late", Choice("订单", ListOrders()), group=code, full=isinstance(no, GroupFull))
     order = await orders.hold_id(seat.order_id)  # the order before its group: everybody locks in this order
     if ask.word or not _asked_before(talk, code, now):
-        shown = reply("groupbuy/leave", group=code, amount_fen=order.total_fen, again=bool(ask.word))
+        shown = reply("groupbuy/leave", group=code, amount_fen=order.total_fen, again=ask.word == "yes")
         shown = replace(shown, question=Question(LeaveGroup(code), "word"))
         return shown.now_seen("group", code)
     group = await groups.hold(code)

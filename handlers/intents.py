@@ -23,6 +23,7 @@ from handlers.asking import (
     Yuan,
 )
 from models import carrier
+from models.address import TITLES
 from models.staff import Role
 
 
@@ -36,6 +37,9 @@ _SKU = rf"(?:(?:a[0-9oil]{{1,5}}(?![0-9oil])|a[2-9a-hjkmnp-z]{{3,4}})(?:-[0-9]{{
 SkuCode = Annotated[str, Slot("sku", _SKU, _sku, 1, "product")]
 StockMove = Annotated[str, Slot("move", r"[+-]?[0-9]{1,5}", str, 2)]
 
+PlaceName = Annotated[str, Slot("place", "|".join(sorted(TITLES, key=len, reverse=True)), TITLES.__getitem__, 1)]
+Cutoff = Annotated[str, Slot("cutoff", r"[0-9]{1,2}(?::[0-9]{2}|[点时])", str, 2)]
+LineNumbers = Annotated[str, Slot("lines", r"[0-9]{1,2}(?:[,、 ]+[0-9]{1,2})*", str, 2)]
 Carrier = Annotated[str, Slot("carrier", "|".join(carrier.WORDS), carrier.named, 1)]
 Tracking = Annotated[str, Slot("tracking", r"[a-z]{0,4}[0-9][0-9a-z-]{2,24}", str.upper, 1)]
 
@@ -135,11 +139,17 @@ class ShowAddress(Coded, verb="address", personal=True): pass
 @dataclass(frozen=True)
 class SetAddress(Intent, verb="setaddress", changes=True, personal=True): line: AddressLine = ""; more: AddressLine = ""
 @dataclass(frozen=True)
+class MeanAddress(Coded, verb="meanaddress", changes=True, personal=True): which: Number = 0
+@dataclass(frozen=True)
+class SendTo(Intent, verb="sendto", changes=True, personal=True): title: PlaceName = ""; order: OrderNo = ""
+@dataclass(frozen=True)
+class DropAddress(Intent, verb="dropaddress", changes=True, personal=True): which: Number = 0
+@dataclass(frozen=True)
 class PrivateWords(Intent, verb="privatewords"): pass
 
 # -- buying (checkout, payment, orders) ----------------------------------------------------------------
 @dataclass(frozen=True)
-class Buy(Coded, verb="buy", changes=True, personal=True): product: ProductCode = ""; quantity: Quantity = 0; spec: Spec = ""; play: str = ""
+class Buy(Coded, verb="buy", changes=True, personal=True): product: ProductCode = ""; quantity: Quantity = 0; spec: Spec = ""; play: str = ""; seen: str = ""
 @dataclass(frozen=True)
 class BuyLines(Intent, verb="buylines", changes=True, personal=True): lines: tuple[tuple[int, int], ...] = (); play: str = ""; from_cart: bool = False; said: str = ""; address: AddressLine = ""; like: str = ""
 @dataclass(frozen=True)
@@ -162,6 +172,14 @@ class TrackOrder(Coded, verb="track", personal=True): order: OrderNo = ""
 class ReceiveOrder(Coded, verb="received", changes=True, personal=True): order: OrderNo = ""
 @dataclass(frozen=True)
 class RefundOrder(Coded, verb="refund", personal=True): order: OrderNo = ""
+
+# -- second thoughts about an order (second) -------------------------------------------------------------
+@dataclass(frozen=True)
+class ChangeAddress(Intent, verb="changeaddress", changes=True, personal=True): order: OrderNo = ""; line: AddressLine = ""; more: AddressLine = ""
+@dataclass(frozen=True)
+class ChangeSpec(Intent, verb="changespec", changes=True, personal=True): order: OrderNo = ""; spec: Spec = ""; line: Number = 0
+@dataclass(frozen=True)
+class NoteOrder(Intent, verb="note", changes=True, personal=True): order: OrderNo = ""; words: Words = ""
 
 # -- group-buys (groupbuy) -----------------------------------------------------------------------------
 SomeGroup = Annotated[str, Slot("group", r"g[2-9a-hjkmnp-z]{3,5}", str.upper, 1, "group")]  # not 这个: that shows the goods
@@ -207,7 +225,29 @@ class WeeklyCap(Coded, verb="weekly", changes=True): number: Number = 0
 @dataclass(frozen=True)
 class ListToShip(Coded, verb="toship", personal=True, role=Role.CLERK): after: str = ""
 @dataclass(frozen=True)
-class Ship(Intent, verb="ship", changes=True, role=Role.CLERK): order: OrderNo = ""; carrier: Carrier = ""; tracking: Tracking = ""
+class Ship(Intent, verb="ship", changes=True, role=Role.CLERK): order: OrderNo = ""; carrier: Carrier = ""; tracking: Tracking = ""; lines: LineNumbers = ""
+@dataclass(frozen=True)
+class ShowLabel(Intent, verb="label", changes=True, personal=True, role=Role.CLERK): order: OrderNo = ""
+@dataclass(frozen=True)
+class SellerCancel(Intent, verb="sellercancel", personal=True, role=Role.MANAGER): order: OrderNo = ""; reason: Words = ""
+@dataclass(frozen=True)
+class SellerCancelNow(Intent, verb="sellercancelnow", changes=True, role=Role.MANAGER): order: str = ""; reason: str = ""
+@dataclass(frozen=True)
+class TakeRest(Intent, verb="rest", role=Role.MANAGER): words: Words = ""
+@dataclass(frozen=True)
+class TakeRestNow(Intent, verb="restnow", changes=True, role=Role.MANAGER): until: int = 0; notice: str = ""
+@dataclass(frozen=True)
+class OpenAgain(Intent, verb="openagain", changes=True, role=Role.MANAGER): pass
+@dataclass(frozen=True)
+class SetPromise(Intent, verb="promise", changes=True, role=Role.MANAGER): hours: Number = 0; cutoff: Cutoff = ""
+@dataclass(frozen=True)
+class SetDiscount(Intent, verb="discount", role=Role.MANAGER): product: ProductCode = ""; words: Words = ""
+@dataclass(frozen=True)
+class PutDiscount(Intent, verb="putdiscount", changes=True, role=Role.MANAGER): product: str = ""; percent: int = 0; until: int = 0
+@dataclass(frozen=True)
+class StopDiscount(Intent, verb="stopdiscount", changes=True, role=Role.MANAGER): product: ProductCode = ""
+@dataclass(frozen=True)
+class ShowFreight(Intent, verb="showfreight", role=Role.MANAGER): pass
 @dataclass(frozen=True)
 class BindStaff(Intent, verb="bind", changes=True, proven=True): code: Digits = ""
 @dataclass(frozen=True)
@@ -277,7 +317,15 @@ class AskAgain(Intent, verb="askagain", changes=True, role=Role.HOUSE): out_trad
 @dataclass(frozen=True)
 class CloseOverdue(Intent, verb="closeoverdue", changes=True, role=Role.HOUSE): order: str = ""
 @dataclass(frozen=True)
+class WarnPromise(Intent, verb="warnpromise", changes=True, role=Role.HOUSE): order: str = ""
+@dataclass(frozen=True)
+class BreakPromise(Intent, verb="breakpromise", changes=True, role=Role.HOUSE): order: str = ""
+@dataclass(frozen=True)
+class ReceiveByItself(Intent, verb="receivebyitself", changes=True, role=Role.HOUSE): order: str = ""
+@dataclass(frozen=True)
 class PayBackAgain(Intent, verb="paybackagain", changes=True, role=Role.HOUSE): out_refund_no: str = ""
+@dataclass(frozen=True)
+class SealLedger(Intent, verb="sealledger", changes=True, role=Role.HOUSE): pass
 @dataclass(frozen=True)
 class JudgeGroup(Intent, verb="judge", changes=True, role=Role.HOUSE): group_id: int = 0
 @dataclass(frozen=True)

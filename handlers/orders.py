@@ -12,6 +12,7 @@ from handlers.intents import (
     Browse,
     CancelOrder,
     CancelQuestion,
+    ChangeAddress,
     LeaveGroup,
     ListOrders,
     PayOrder,
@@ -21,11 +22,11 @@ from handlers.intents import (
     ShowOrder,
     TrackOrder,
 )
-from handlers.replies import Choice, Post, Reply, listing, reply
+from handlers.replies import Choice, Reply, listing, reply
 from handlers.routing import Hearing, shop
 from models.figures import Figures
 from models.follower import Follower, Me
-from models.order import UNPAID, Orders, OrderShipped
+from models.order import UNPAID, Orders
 from models.orderglance import OrderGlance, OrderSeen, Which
 from models.payment import Attempts
 from models.prices import yuan
@@ -84,7 +85,7 @@ async def show(ask: ShowOrder, me: Me, orders: OrderGlance, refunds: RefundGlanc
     if isinstance(found, Reply):
         return found
     back = await refunds.of_order(found.id)
-    said = reply("orders/show", *_steps(found), order=found, where=_where(found), refunds=back)
+    said = reply("orders/show", *_steps(found), order=found, refunds=back)
     return said.now_seen("order", found.no)
 
 
@@ -93,17 +94,11 @@ def _steps(order: OrderSeen) -> list[Choice]:
         return [Choice("去付款", PayOrder(order.no)), Choice("取消订单", CancelOrder(order.no))]
     if order.state == "shipped":
         return [Choice("看物流", TrackOrder(order.no)), Choice("确认收货", ReceiveOrder(order.no))]
+    if order.changeable:
+        return [Choice("改地址", ChangeAddress(order.no)), Choice("想退款", RefundOrder(order.no))]
     if order.state in ("paid", "forming"):
         return [Choice("想退款", RefundOrder(order.no))]
     return [Choice("再看看别的", Browse())]
-
-
-def _where(order: OrderSeen) -> str:
-    """张* 138****8000 浙江省杭州市西湖区***"""
-    if not order.receiver:
-        return ""
-    stars = "*" * max(1, len(order.receiver) - 1)
-    return f"{order.receiver[:1]}{stars} {order.phone[:3]}****{order.phone[-4:]} {order.region}***"
 
 
 @shop.on("付款 {order}", "付款", "去付款", "支付", "支付 {order}", "pay {order}", "pay")
@@ -164,7 +159,7 @@ def _what_can_be(order: OrderSeen) -> Reply:
     if order.state in ("paid", "forming", "shipped"):
         steps.insert(0, Choice("想退款", RefundOrder(order.no)))
     if order.state == "forming":
-        steps.insert(0, Choice("退团", LeaveGroup()))
+        steps.insert(0, Choice("退团", LeaveGroup(word="look")))
     return reply("orders/not_cancelled", *steps, order=order).now_seen("order", order.no)
 
 
@@ -175,6 +170,7 @@ async def track(ask: TrackOrder, me: Me, orders: OrderGlance, now: datetime) -> 
     if isinstance(found, Reply):
         return found
     late = found.state == "paid" and found.promised_at is not None and found.promised_at < now
+    late = late and not found.tracking
     steps = [Choice("确认收货", ReceiveOrder(found.no))] if found.state == "shipped" else []
     said = reply("orders/track", *steps, Choice("看订单", ShowOrder(found.no)), order=found, late=late)
     return said.now_seen("order", found.no)
@@ -193,7 +189,7 @@ async def receive(ask: ReceiveOrder, me: Follower, orders: Orders, glance: Order
     return reply("orders/received", Choice("再看看别的", Browse()), no=order.no).now_seen("order", order.no)
 
 
-@shop.on("退款 {order}", "退款", "想退款", "refund {order}", "refund")
+@shop.on("退款 {order}", "退款", "想退款", "退订单", "我要退订单", "refund {order}", "refund")
 async def refund(ask: RefundOrder, me: Me, orders: OrderGlance) -> Reply:
     """What can be done about the money, honestly; nothing is opened and nothing is paid back by this."""
     found = await _subject(ask.order, me, orders, Which.ALL, RefundOrder, "orders/none_such")
@@ -203,12 +199,3 @@ async def refund(ask: RefundOrder, me: Me, orders: OrderGlance) -> Reply:
     if found.state == "pending":
         steps = [Choice("取消订单", CancelOrder(found.no))]
     return reply("orders/refund", *steps, order=found).now_seen("order", found.no)
-
-
-@shop.when(OrderShipped)
-async def tell_shipped(news: OrderShipped, glance: OrderGlance, post: Post) -> None:
-    """The buyer hears that it is on its way; a number put right is told again."""
-    order = await glance.by_id(news.order_id)
-    steps = [Choice("看物流", TrackOrder(order.no)), Choice("确认收货", ReceiveOrder(order.no))]
-    said = reply("orders/shipped", *steps, order=order, carrier=news.carrier, tracking=news.tracking)
-    post.tell(news.follower_id, said, key=f"shipped:{news.no}:{news.tracking}", patient=True)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from handlers.asking import Intent
 from handlers.errands import AskRefund, AskTrade, CloseTrade, PayBack, Prepay
@@ -16,6 +19,7 @@ from handlers.intents import (
     PrepayMade,
     PrepayRefused,
     RefundSeen,
+    SealLedger,
     ShowOrder,
     ShowPay,
     StartPay,
@@ -23,16 +27,20 @@ from handlers.intents import (
 )
 from handlers.replies import Choice, Post, Reply, reply
 from handlers.routing import shop
-from models.base import Work
+from models.base import Refusal, Work
 from models.figures import Figures
+from models.ledger import BATCH, Ledger, LedgerGlance
 from models.order import Order, OrderClosed, OrderPaid, OrderReady, Orders
 from models.orderglance import OrderGlance, OrderSeen
 from models.payment import Attempt, AttemptGlance, Attempts, Trade
 from models.refund import RefundDone, RefundGlance, Refunds, RefundStuck
-from models.settlement import MoneyCameLate, settle_refund, settle_trade
+from models.settlement import CLOSING_AGAIN, MoneyCameLate, settle_refund, settle_trade
 from models.staff import Role, StaffRoom
 
+log = logging.getLogger(__name__)
+
 SILENT = reply("desk/silent")
+SEALS = 20  # batches of the ledger that are chained in one minute
 
 
 # -- the pay page ----------------------------------------------------------------------------------------
@@ -83,6 +91,15 @@ def _page(
 # -- what the cashier says -------------------------------------------------------------------------------
 
 
+@contextmanager
+def _a_fact() -> Iterator[None]:
+    """What the cashier says is not refused: acknowledged without being kept, it would never be said again."""
+    try:
+        yield
+    except Refusal as no:
+        raise RuntimeError(f"{type(no).__name__} {no.facts}") from no
+
+
 async def _held(out_trade_no: str, orders: Orders, attempts: Attempts) -> tuple[Order, Attempt] | None:
     """The order, then its attempt, both locked; None for a number that is not ours."""
     order_id = await attempts.order_of(out_trade_no)
@@ -125,7 +142,7 @@ async def prepay_refused(fact: PrepayRefused, orders: Orders, attempts: Attempts
 
 
 @shop.on()
-async def trade_seen(fact: TradeSeen, work: Work, figures: Figures) -> Reply:
+async def trade_seen(fact: TradeSeen, work: Work, figures: Figures, attempts: Attempts, post: Post) -> Reply:
     """Paid, not paid, or closed: applied once, whoever brings it and however often."""
     at = datetime.fromtimestamp(fact.success_time, UTC) if fact.success_time else work.now
     trade = Trade(
@@ -138,14 +155,22 @@ async def trade_seen(fact: TradeSeen, work: Work, figures: Figures) -> Reply:
         at,
         fact.source,
     )
-    await settle_trade(work, trade, figures)
+    with _a_fact():
+        settled = await settle_trade(work, trade, figures)
+    if settled.outcome == "waiting" and fact.source == "close":
+        attempt = await attempts.hold(fact.out_trade_no)
+        if attempt is not None and not attempt.open and work.now < attempt.expires:
+            # Ended with us, and the cashier has not said that it is so there; nothing else would ask again.
+            due = work.now + CLOSING_AGAIN
+            post.send(CloseTrade(fact.out_trade_no), key=f"close:{fact.out_trade_no}:{due.timestamp()}", due=due)
     return SILENT
 
 
 @shop.on()
 async def refund_seen(fact: RefundSeen, work: Work) -> Reply:
     """What became of a refund."""
-    await settle_refund(work, fact.out_refund_no, fact.state, fact.error)
+    with _a_fact():
+        await settle_refund(work, fact.out_refund_no, fact.state, fact.error, fact.amount_fen)
     return SILENT
 
 
@@ -166,7 +191,7 @@ async def ask_again(fact: AskAgain, orders: Orders, attempts: Attempts, post: Po
         order, attempt = held
         asked = attempt.asked
         if attempt.open and await attempts.ask_again(attempt):
-            closing = order.state == "closing"
+            closing = not order.payable  # to be closed, or paid under another number: nobody is to pay this one
             errand = CloseTrade(attempt.out_trade_no) if closing else AskTrade(attempt.out_trade_no)
             post.send(errand, key=f"{'close' if closing else 'ask'}:{attempt.out_trade_no}:{asked}")
     return SILENT
@@ -253,8 +278,13 @@ async def tell_closed(news: OrderClosed, orders: OrderGlance, post: Post) -> Non
 
 
 @shop.when(MoneyCameLate)
-async def tell_late(news: MoneyCameLate, post: Post) -> None:
+async def tell_late(news: MoneyCameLate, staff: StaffRoom, post: Post) -> None:
     """Money that pays nothing: the buyer hears what came, why it goes back, and when."""
+    if news.cause == "elsewhere":  # the buyer was paid back by a hand of the shop's, which has to know what stays open
+        said = reply("payment/elsewhere", no=news.no, amount_fen=news.amount_fen)
+        for who in await staff.on_duty(Role.MANAGER):
+            post.tell(who, said, key=f"elsewhere:{news.transaction_id}:{who}")
+        return
     said = reply("payment/late", no=news.no, amount_fen=news.amount_fen, cause=news.cause, minutes=news.minutes)
     post.tell(news.follower_id, said, key=f"late:{news.transaction_id}")
 
@@ -267,8 +297,37 @@ async def tell_refunded(news: RefundDone, post: Post) -> None:
 
 
 @shop.when(RefundStuck)
-async def tell_stuck(news: RefundStuck, staff: StaffRoom, post: Post) -> None:
-    """A refund that does not go through reaches those who can do something about it."""
-    said = reply("payment/refund_stuck", no=news.no, amount_fen=news.amount_fen, error=news.error, again=news.again)
+async def tell_stuck(
+    news: RefundStuck, staff: StaffRoom, refunds: RefundGlance, figures: Figures, post: Post, now: datetime
+) -> None:
+    """A refund that does not go through reaches those who can do something about it.
+
+    What keeps all of them waiting (an empty balance) is said once a day, however many wait.
+    """
+    said = reply("payment/refund_stuck", no=news.no, amount_fen=news.amount_fen, error=news.error)
+    about = news.out_refund_no
+    if news.again:
+        count, total_fen = await refunds.waiting()
+        said = reply("payment/refunds_wait", error=news.error, count=count, total_fen=total_fen)
+        about = now.astimezone(ZoneInfo(figures.zone)).date().isoformat()
     for who in await staff.on_duty(Role.MANAGER):
-        post.tell(who, said, key=f"stuck:{news.out_refund_no}:{news.error}:{who}")
+        post.tell(who, said, key=f"stuck:{about}:{news.error}:{who}")
+
+
+# -- the ledger ------------------------------------------------------------------------------------------
+
+
+@shop.every(minutes=1)
+async def seal_the_ledger(ledger: LedgerGlance, now: datetime) -> Iterable[Intent]:
+    """What was booked is chained; the log keeps the chain's committed end, where nobody who changes rows can reach."""
+    waiting, head = await ledger.unsealed(), await ledger.head()
+    if head.n and (waiting or now - head.at < timedelta(minutes=2)):  # each head at least once, after its commit
+        log.info("ledger head", extra={"n": head.n, "hash": head.hash})
+    return [SealLedger()] * min(-(-waiting // BATCH), SEALS)
+
+
+@shop.on()
+async def seal(fact: SealLedger, ledger: Ledger) -> Reply:
+    """Chain one batch."""
+    await ledger.seal()
+    return SILENT

@@ -1,11 +1,10 @@
-"""Where a follower's parcels go: name, phone and place, sealed, one address a person for now."""
+"""Where a follower's parcels go: name, phone and place, sealed, in a book of up to five with names (家, 公司, 爸妈)."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import CheckConstraint, ForeignKey, UniqueConstraint, select
 from sqlalchemy.orm import Mapped, mapped_column
@@ -16,14 +15,39 @@ from models.regions import Missing, parse_address
 from models.seal import Sealed
 from models.words import is_no, is_yes
 
-FIRST = 1  # the address that an order takes when nothing else was said
 MOST = 5
+# What people call their places, and under which name a place is kept.
+TITLES = {
+    "家": "家",
+    "家里": "家",
+    "公司": "公司",
+    "单位": "公司",
+    "办公室": "公司",
+    "店里": "店里",
+    "学校": "学校",
+    "宿舍": "宿舍",
+    "爸妈": "爸妈",
+    "爸妈家": "爸妈",
+    "父母": "爸妈",
+    "老家": "老家",
+    "朋友": "朋友",
+}
+BOOK = "book:"  # what stands for an address of the book, by its number: book:2
 PIECES = "\n"  # between what was said first and what was said when asked for the rest
+_TITLED = re.compile(rf"\s*({'|'.join(sorted(TITLES, key=len, reverse=True))})(?:的?地址)?(?:是|为)?[\s::,]+")
 _CALLED = re.compile(r"^(?:我叫|我是|叫|姓名是?|名字是?|收货人是?)[\s:,]*")
 
 
 class AddressUnclear(Refusal):
     """Something is missing. Facts: field (name, phone, region, district, detail), known (what is understood)."""
+
+
+class BookFull(Refusal):
+    """Five addresses are kept already. Facts: most."""
+
+
+class NoSuchAddress(Refusal):
+    """The book has no address of this number or name. Facts: which, count."""
 
 
 @dataclass(frozen=True)
@@ -56,12 +80,14 @@ class Address(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     follower_id: Mapped[int] = mapped_column(ForeignKey("follower.id"))
-    n: Mapped[int] = mapped_column(default=FIRST)  # its place in the book
+    n: Mapped[int]  # its place in the book, without gaps
+    title: Mapped[str] = mapped_column(default="")  # 家, 公司 …; one of TITLES
     name: Mapped[str] = mapped_column(Sealed)
     phone: Mapped[str] = mapped_column(Sealed)
     region: Mapped[str] = mapped_column(Sealed)
     detail: Mapped[str] = mapped_column(Sealed)
     changed: Mapped[datetime]
+    used: Mapped[datetime]  # when it was last meant: the newest is where orders go unless another is named
 
     @property
     def label(self) -> Label:
@@ -79,6 +105,12 @@ class Address(Base):
     def masked(self) -> str:
         """The address as it may be shown later."""
         return self.label.masked()
+
+
+def titled(said: str) -> tuple[str, str]:
+    """公司 张三 138… → (公司, 张三 138…); ("", the same words) when no place is named."""
+    found = _TITLED.match(said)
+    return (TITLES[found[1]], said[found.end() :]) if found else ("", said)
 
 
 def read_label(said: str) -> Label:
@@ -123,41 +155,104 @@ class Addresses(Shelf[Address]):
 
     entity = Address
 
+    async def book(self, follower_id: int) -> list[Address]:
+        """All that this person keeps, by place."""
+        found = await self.session.execute(
+            select(Address)
+            .where(Address.follower_id == follower_id)
+            .order_by(Address.n)
+            .with_for_update()
+            .execution_options(populate_existing=True)
+        )
+        return list(found.scalars())
+
     async def of(self, follower_id: int) -> Address | None:
         """Where this follower's parcels go, None when nobody has said."""
-        return await self._one(select(Address).where(Address.follower_id == follower_id, Address.n == FIRST))
+        return max(await self.book(follower_id), key=_meant, default=None)
 
-    async def remember(self, follower_id: int, line: str, now: datetime) -> Address:
-        """Read the address in `line` (see `read_label`) and keep it in place of the old one.
+    async def remember(self, follower_id: int, line: str, now: datetime, *, squeeze: bool = False) -> Address:
+        """Read the address in `line` (see `titled`, `read_label`) and keep it; orders go there from now on.
 
+        A place of the same name, or the very same place, is written over; a full book raises BookFull, or with
+        `squeeze` gives up the unnamed address that was meant longest ago (else the one meant longest ago).
         Raises AddressUnclear.
         """
-        label = read_label(line)
-        found = await self._one(
-            select(Address).where(Address.follower_id == follower_id, Address.n == FIRST), hold=True
-        )
+        title, rest = titled(line)
+        label = read_label(rest)
+        book = await self.book(follower_id)
+        found = next((a for a in book if title and a.title == title), None)
+        found = found or next((a for a in book if a.label == label and (not title or not a.title)), None)
+        if found is None and len(book) >= MOST:
+            if not squeeze:
+                raise BookFull(most=MOST)
+            found = min(book, key=lambda a: (a.title != "", _meant(a)))
+            found.title = ""
         if found is None:
-            found = Address(follower_id=follower_id, n=FIRST)
+            found = Address(follower_id=follower_id, n=len(book) + 1, title="")
             self.session.add(found)
+        found.title = title or found.title
         found.name, found.phone = label.name, label.phone
         found.region, found.detail = label.region, label.detail
-        found.changed = now
+        found.changed = found.used = now
         await self.session.flush()
         return found
 
+    async def mean(self, follower_id: int, which: int | str, now: datetime) -> Address:
+        """Orders go to this place (number or name) from now on. Raises NoSuchAddress."""
+        found = self._named(await self.book(follower_id), which)
+        found.used = now
+        await self.session.flush()
+        return found
 
-def _of(follower_id: int) -> Any:
-    return select(Address.name, Address.phone, Address.region, Address.detail).where(
-        Address.follower_id == follower_id, Address.n == FIRST
-    )
+    async def forget(self, follower_id: int, which: int) -> Address:
+        """Strike one out; those behind it move up. Raises NoSuchAddress."""
+        book = await self.book(follower_id)
+        found = self._named(book, which)
+        await self.session.delete(found)
+        await self.session.flush()
+        for address in book:
+            if address.n > found.n:
+                address.n -= 1
+                await self.session.flush()  # one after the other: no two ever share a place
+        return found
+
+    def _named(self, book: list[Address], which: int | str) -> Address:
+        for address in book:
+            if which in (address.n, address.title) and which:
+                return address
+        raise NoSuchAddress(which=which, count=len(book))
+
+
+def _meant(address: Address) -> tuple[datetime, int]:
+    return address.used, address.n
+
+
+@dataclass(frozen=True)
+class Kept:
+    """One address of the book as its owner sees it; `first`: orders go there."""
+
+    n: int
+    title: str
+    label: Label
+    first: bool
 
 
 class AddressGlance(Glance):
     """Where one's own parcels go, read only."""
 
+    async def book(self, follower_id: int) -> list[Kept]:
+        """All that this person keeps, by place."""
+        rows = await self.reader.all(
+            select(Address.n, Address.title, Address.used, Address.name, Address.phone, Address.region, Address.detail)
+            .where(Address.follower_id == follower_id)
+            .order_by(Address.n)
+        )
+        first = max(rows, key=lambda row: (row.used, row.n), default=None)
+        return [Kept(row.n, row.title, Label(*row[3:]), row is first) for row in rows]
+
     async def of(self, follower_id: int) -> Label | None:
-        row = await self.reader.one(_of(follower_id))
-        return Label(row.name, row.phone, row.region, row.detail) if row is not None else None
+        """Where this follower's parcels go, None when nobody has said."""
+        return next((kept.label for kept in await self.book(follower_id) if kept.first), None)
 
 
 INVARIANTS = (

@@ -15,6 +15,7 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, reconstructor
+from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 ALPHABET = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"  # nothing that can be read as something else
@@ -70,6 +71,27 @@ def _text(element: Any, compiler: Any, **kw: Any) -> str:
 @compiles(LargeBinary, "sqlite")
 def _blob(element: Any, compiler: Any, **kw: Any) -> str:
     return "BLOB"
+
+
+class earlier(FunctionElement[datetime]):
+    """`earlier(column, 15)`: the moment 15 seconds before; for what verifies. Deadlines are columns of their own."""
+
+    type = Moment()
+    inherit_cache = False
+
+    def __init__(self, moment: Any, seconds: int) -> None:
+        super().__init__(moment)
+        self.seconds = seconds
+
+
+@compiles(earlier)
+def _earlier(element: Any, compiler: Any, **kw: Any) -> str:
+    return f"({compiler.process(element.clauses, **kw)} - INTERVAL '{element.seconds:d} seconds')"
+
+
+@compiles(earlier, "sqlite")
+def _earlier_here(element: Any, compiler: Any, **kw: Any) -> str:
+    return f"({compiler.process(element.clauses, **kw)} - {element.seconds * 1_000_000:d})"
 
 
 class Base(DeclarativeBase):

@@ -217,6 +217,12 @@ def _cancelled_and_queued() -> Any:
     )
 
 
+_pushed = (
+    select(func.count(Outbox.id))
+    .where(Outbox.campaign_id == Campaign.id, Outbox.kind == "push")
+    .correlate(Campaign)
+    .scalar_subquery()
+)
 _late = bindparam("late", type_=Moment())
 
 INVARIANTS = (
@@ -230,6 +236,24 @@ INVARIANTS = (
         "what is due is released",
         select(Campaign.id).where(Campaign.state.in_(["planned", "releasing"]), Campaign.due <= _late),
         grace_minutes=15,
+    ),
+    Invariant(
+        "campaign_counts_its_pushes",
+        "a campaign has queued as many pushes as it says",
+        select(Campaign.id).where(Campaign.reached != _pushed),
+    ),
+    Invariant(
+        "campaign_ended_dated",
+        "a campaign says when it ended, exactly when it has",
+        select(Campaign.id).where(Campaign.state.in_(["planned", "releasing"]) != Campaign.done_at.is_(None)),
+    ),
+    Invariant(
+        "push_once_each",
+        "nobody gets one campaign twice",
+        select(func.max(Outbox.id))
+        .where(Outbox.kind == "push")
+        .group_by(Outbox.campaign_id, Outbox.follower_id)
+        .having(func.count() > 1),
     ),
     Invariant(
         "campaign_cancelled_is_silent",

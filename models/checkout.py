@@ -9,14 +9,16 @@ from typing import Any
 
 from sqlalchemy import select
 
-from models import hold
+from models import freight, hold, pricing
 from models.address import Label
 from models.base import Contended, Invariant, Work, draw, fresh_code
 from models.figures import Figures
+from models.freight import province_of
 from models.order import Order, OrderLine, OrderPlaced, Orders, QuantityOdd, TooManyUnpaid
 from models.plays import Terms, Wish
 from models.pricing import Line, Quote, quote
 from models.product import Product, Sku, SoldOut
+from models.promise import promise
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ async def place(
 ) -> tuple[Order, Quote]:
     """Make an order and hold what it wants; `terms` are those of the play of its one line.
 
-    Raises NotForSale, SoldOut, QuantityOdd, TooManyUnpaid; Contended when somebody was faster.
+    Raises NotForSale, SoldOut, QuantityOdd, TooManyUnpaid, NoFreightThere; Contended when somebody was faster.
     """
     now = work.now
     most = min(figures.order.max_quantity, terms.max_quantity if terms else figures.order.max_quantity)
@@ -57,8 +59,16 @@ async def place(
     if len(waiting) >= figures.order.max_unpaid:
         raise TooManyUnpaid(most=figures.order.max_unpaid, order=waiting[0].no)
     plays = {items[0].sku.id: terms} if terms is not None else {}
-    lines = [Line(i.sku.id, i.quantity, i.sku.price_fen, i.product.ships) for i in items]
-    sum_ = quote(lines, plays, figures)
+    lines = [Line(i.sku.id, i.quantity, i.sku.price_fen, i.product.ships, weight_g=i.sku.weight_g) for i in items]
+    sum_ = quote(
+        lines,
+        plays,
+        figures,
+        granted=await pricing.granted(work, follower_id, {i.sku.id: i.product.id for i in items}, now),
+        tariff=await freight.tariff(work, figures),
+        province=province_of(to.region) if to else "",
+    )
+    promised = await promise(work, figures)
     ends = now + timedelta(minutes=terms.pay_minutes if terms else figures.order.pay_minutes)
     if terms is not None and terms.pay_until is not None:
         ends = min(ends, terms.pay_until)
@@ -83,6 +93,7 @@ async def place(
             made=now,
             pay_until=ends,
             promise_hours=max(i.product.promise_hours for i in items),
+            **promised.for_order(now, figures.zone, ships=any(i.product.ships for i in items)),
         )
     )
     await Orders(work).put(OrderLine, [_row(order.id, item, line) for item, line in _paired(items, sum_.lines)])

@@ -14,6 +14,9 @@ class OrderFigures:
     hold_extra_minutes: int = 5  # stock outlives the ability to pay
     late_money_minutes: int = 10
     promise_hours: int = 48
+    promise_warn_hours: int = 4  # staff are told so long before a promise breaks
+    promise_again_hours: int = 24  # the new time of a promise that broke
+    receive_days: int = 15  # what was shipped counts as received after this
     freight_fen: int = 800
     freight_free_from_fen: int = 9900
 

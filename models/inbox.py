@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Index, UniqueConstraint, delete, select, update
+from sqlalchemy import Index, UniqueConstraint, bindparam, delete, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.base import Base, Invariant, Work
+from models.base import Base, Invariant, Moment, Work
 from models.seal import SealedJson
 
 KEPT = timedelta(hours=72)
@@ -67,5 +67,11 @@ INVARIANTS = (
         "inbox_answered",
         "every message that was written down has its answer",
         select(Inbox.id).where(Inbox.answer.is_(None)),
+    ),
+    Invariant(
+        "inbox_forgotten",
+        "what was heard is forgotten after 72 hours",
+        select(Inbox.id).where(Inbox.heard < bindparam("late", type_=Moment())),
+        grace_minutes=int(KEPT.total_seconds()) // 60 + 3 * 60,
     ),
 )

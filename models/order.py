@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,7 +9,9 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, bin
 from sqlalchemy.orm import Mapped, WriteOnlyMapped, declared_attr, mapped_column, relationship
 
 from models import hold
-from models.base import Base, Contended, Event, Invariant, Moment, Refusal, Root, Shelf
+from models.base import Contended, Invariant, Moment, Refusal, Root, Shelf
+from models.orderline import OrderLine, OrderMove
+from models.ordernews import OrderClosed, OrderCompleted, OrderNews, OrderPaid, OrderPlaced, OrderReady, OrderShipped
 from models.seal import Sealed
 
 WORDS = {
@@ -36,12 +37,18 @@ EDGES = frozenset(
         ("forming", "closed"),
         ("paid", "closed"),
         ("paid", "shipped"),
+        ("paid", "completed"),  # nothing of it travels
         ("shipped", "shipped"),  # the number was mistyped and is put right
         ("shipped", "completed"),
+        # A change of mind, a parcel of several, a broken promise: the state stays, the step is written down.
+        ("pending", "pending"),
+        ("paid", "paid"),
+        ("forming", "forming"),
     }
 )
 UNPAID = ("pending", "closing")
 PAID = ("paid", "forming", "shipped", "completed")
+OPEN_TO_CHANGE = ("pending", "paid", "forming")
 
 
 class NoSuchOrder(Refusal):
@@ -57,53 +64,7 @@ class QuantityOdd(Refusal):
 
 
 class NotNow(Refusal):
-    """It cannot be done with an order in this state. Facts: order, state, word, act (pay, ship, receive)."""
-
-
-@dataclass(frozen=True)
-class OrderNews(Event):
-    order_id: int
-    no: str
-    follower_id: int
-    play: str
-    group_id: int | None
-
-
-@dataclass(frozen=True)
-class OrderPlaced(OrderNews):
-    """An order was made; `sku_ids` are its specs, `from_cart` says that they came from the cart."""
-
-    sku_ids: tuple[int, ...] = ()
-    from_cart: bool = False
-
-
-@dataclass(frozen=True)
-class OrderPaid(OrderNews):
-    """The money for an order is here."""
-
-
-@dataclass(frozen=True)
-class OrderReady(OrderNews):
-    """A paid order whose goods may leave; without a play that is at once (OrderPaid), in a group when it is full."""
-
-
-@dataclass(frozen=True)
-class OrderClosed(OrderNews):
-    """An order ended without goods. `waited`: the cashier was asked first, so nobody has been answered yet."""
-
-    cause: str = ""
-    waited: bool = False
-
-
-@dataclass(frozen=True)
-class OrderShipped(OrderNews):
-    carrier: str = ""
-    tracking: str = ""
-
-
-@dataclass(frozen=True)
-class OrderCompleted(OrderNews):
-    """The goods have arrived."""
+    """It cannot be done with an order in this state. Facts: order, state, word, act (pay, ship, receive, amend …)."""
 
 
 class Order(Root):
@@ -118,7 +79,8 @@ class Order(Root):
             name="state_known",
         ),
         CheckConstraint("total_fen >= 0 AND freight_fen >= 0 AND goods_fen >= 0", name="sums_not_negative"),
-        CheckConstraint("total_fen = goods_fen - discount_fen + freight_fen", name="total_adds_up"),
+        CheckConstraint("total_fen = goods_fen - discount_fen + freight_fen + spare_fen", name="total_adds_up"),
+        CheckConstraint("spare_fen >= 0", name="spare_not_negative"),
         CheckConstraint("refunded_fen >= 0 AND refunded_fen <= total_fen", name="refunded_within_total"),
         Index(None, "follower_id", "state"),
         Index(None, "state", "pay_until"),
@@ -133,21 +95,28 @@ class Order(Root):
     goods_fen: Mapped[int]
     discount_fen: Mapped[int] = mapped_column(default=0)
     freight_fen: Mapped[int] = mapped_column(default=0)
+    spare_fen: Mapped[int] = mapped_column(default=0)  # became cheaper after it was paid: owed back by a refund
     total_fen: Mapped[int]
     refunded_fen: Mapped[int] = mapped_column(default=0)
     receiver: Mapped[str] = mapped_column(Sealed, default="")
     phone: Mapped[str] = mapped_column(Sealed, default="")
     region: Mapped[str] = mapped_column(Sealed, default="")
     detail: Mapped[str] = mapped_column(Sealed, default="")
-    note: Mapped[str] = mapped_column(default="")
+    note: Mapped[str] = mapped_column(Sealed, default="")
     ships: Mapped[bool] = mapped_column(default=True)
     play: Mapped[str] = mapped_column(default="")
     group_id: Mapped[int | None] = mapped_column(ForeignKey("groupbuy.id"))
     made: Mapped[datetime]
     pay_until: Mapped[datetime]
     promise_hours: Mapped[int] = mapped_column(default=48)
+    promise_after: Mapped[datetime | None]  # the shop rests until then: the hours count from here
+    cutoff_at: Mapped[datetime | None]  # paid until then, it leaves until …
+    cutoff_due: Mapped[datetime | None]  # … the end of that day
     paid_at: Mapped[datetime | None]
     promised_at: Mapped[datetime | None]  # when it leaves at the latest
+    promised_again: Mapped[datetime | None]  # the new time, since the promise was broken
+    promise_warned: Mapped[bool] = mapped_column(default=False)
+    packed_at: Mapped[datetime | None]  # its label was opened, or something of it has left: no second thoughts
     shipped_at: Mapped[datetime | None]
     completed_at: Mapped[datetime | None]
     carrier: Mapped[str] = mapped_column(default="")
@@ -173,7 +142,7 @@ class Order(Root):
         """The money is here. NotNow unless the order waits for it."""
         self._go("paid", now, "pay", actor="cashier", out_of=UNPAID)
         self.paid_at = now
-        self.promised_at = now + timedelta(hours=self.promise_hours)
+        self._promise(now)
         self.tell(OrderPaid(*self.facts()))
 
     def close(self, cause: str, now: datetime, *, actor: str = "house") -> None:
@@ -190,22 +159,74 @@ class Order(Root):
 
     def form(self, group_id: int, now: datetime) -> None:
         """Paid, and its group is not full yet; the promise to ship begins when it is."""
-        self._go("forming", now, "group", actor="house")
+        self._go("forming", now, "group", actor="house", out_of=("paid",))
         self.group_id, self.promised_at = group_id, None
 
     def fill(self, now: datetime) -> None:
         """The group is full: the goods may leave."""
         self._go("paid", now, "group", actor="house", out_of=("forming",))
-        self.promised_at = now + timedelta(hours=self.promise_hours)
+        self._promise(now)
         self.tell(OrderReady(*self.facts()))
 
+    def _promise(self, now: datetime) -> None:
+        """The goods may leave from now on: the promise begins."""
+        if self.cutoff_at is not None and now <= self.cutoff_at:
+            self.promised_at = self.cutoff_due
+        else:
+            self.promised_at = max(now, self.promise_after or now) + timedelta(hours=self.promise_hours)
+
+    def break_promise(self, again: datetime, now: datetime) -> None:
+        """It has not left as promised; `again` is the new time that its buyer is told."""
+        self._go("paid", now, "late", actor="house", out_of=("paid",))
+        self.promised_again, self.promise_warned = again, False
+
+    def pack(self, now: datetime) -> None:
+        """Its label was opened: what is on it no longer changes by the buyer's word."""
+        if self.packed_at is None:
+            self._go("paid", now, "packed", actor="staff", act="ship", out_of=("paid",))
+            self.packed_at = now
+
+    @property
+    def changeable(self) -> bool:
+        """Whether its buyer may still have second thoughts."""
+        return self.state in OPEN_TO_CHANGE and self.packed_at is None
+
+    def amend(self, cause: str, now: datetime, *, actor: str = "buyer") -> None:
+        """Something of it is changed (address, note, spec). NotNow once it is packed."""
+        if not self.changeable:
+            raise NotNow(order=self.no, state=self.state, word=self.word, act="amend")
+        self._go(self.state, now, cause, actor=actor)
+
+    def cheaper(self, fen: int) -> None:
+        """`fen` of what was paid are no longer needed (the caller has lowered goods or freight): they go back."""
+        self.spare_fen += fen
+
+    def recount(self) -> None:
+        """The total after a change to an order that nobody has paid."""
+        self.total_fen = self.goods_fen - self.discount_fen + self.freight_fen + self.spare_fen
+
+    def deliver(self, now: datetime) -> None:
+        """Nothing of it travels: it is the buyer's with the money."""
+        if self.ships:
+            raise NotNow(order=self.no, state=self.state, word=self.word, act="deliver")
+        self._go("completed", now, "delivered", actor="house", out_of=("paid",))
+        self.completed_at = now
+        self.tell(OrderCompleted(*self.facts()))
+
+    def part_ship(self, carrier: str, tracking: str, now: datetime, *, actor: str = "staff") -> None:
+        """A part of it leaves with this parcel number; the rest is still to come."""
+        self._go("paid", now, f"{carrier} {tracking}", actor=actor, act="ship", out_of=("paid",))
+        self.carrier, self.tracking = carrier, tracking
+        self.packed_at = self.packed_at or now
+        self.tell(OrderShipped(*self.facts(), carrier=carrier, tracking=tracking, rest=True))
+
     def ship(self, carrier: str, tracking: str, now: datetime, *, actor: str = "staff") -> bool:
-        """It leaves with this parcel number; False when that was known already, and nothing has changed."""
+        """All of it has left, with this parcel number at last; False when that was known already."""
         if self.state == "shipped" and (self.carrier, self.tracking) == (carrier, tracking):
             return False
         self._go("shipped", now, f"{carrier} {tracking}".strip(), actor=actor, act="ship")
         self.carrier, self.tracking = carrier, tracking
-        self.shipped_at = self.shipped_at or now
+        self.packed_at, self.shipped_at = self.packed_at or now, self.shipped_at or now
         self.tell(OrderShipped(*self.facts(), carrier=carrier, tracking=tracking))
         return True
 
@@ -233,45 +254,6 @@ class Order(Root):
     def facts(self) -> tuple[int, str, int, str, int | None]:
         """What every event of an order says first."""
         return (self.id, self.no, self.follower_id, self.play, self.group_id)
-
-
-class OrderLine(Base):
-    """So many pieces of one spec, as they were called and priced when the order was made."""
-
-    __tablename__ = "order_line"
-    __table_args__ = (
-        UniqueConstraint("order_id", "sku_id"),
-        CheckConstraint("quantity > 0", name="quantity_positive"),
-        CheckConstraint("amount_fen = list_fen * quantity - discount_fen AND amount_fen >= 0", name="amount_adds_up"),
-    )
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    order_id: Mapped[int] = mapped_column(ForeignKey("order.id"))
-    sku_id: Mapped[int] = mapped_column(ForeignKey("sku.id"))
-    code: Mapped[str]
-    name: Mapped[str]
-    spec: Mapped[str] = mapped_column(default="")
-    unit: Mapped[str] = mapped_column(default="份")
-    quantity: Mapped[int]
-    list_fen: Mapped[int]
-    discount_fen: Mapped[int] = mapped_column(default=0)
-    amount_fen: Mapped[int]
-    ships: Mapped[bool] = mapped_column(default=True)
-
-
-class OrderMove(Base):
-    """One step along an edge."""
-
-    __tablename__ = "order_move"
-    __table_args__ = (Index(None, "order_id"),)
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    order_id: Mapped[int] = mapped_column(ForeignKey("order.id"))
-    before: Mapped[str]
-    after: Mapped[str]
-    actor: Mapped[str]
-    cause: Mapped[str] = mapped_column(default="")
-    at: Mapped[datetime]
 
 
 class Orders(Shelf[Order]):
@@ -333,8 +315,8 @@ class Orders(Shelf[Order]):
         order.close(cause, self.work.now, actor=actor)
 
     async def undo(self, order: Order, cause: str, *, actor: str = "house") -> None:
-        """End a paid order that was not shipped: its goods return to the shelf. Paying back is the refund's matter."""
-        if order.state not in ("paid", "forming"):
+        """End a paid order of which nothing has left: its goods return to the shelf. Paying back is the refund's."""
+        if order.state not in ("paid", "forming") or order.tracking:
             raise NotNow(order=order.no, state=order.state, word=order.word, act="undo")
         order.close(cause, self.work.now, actor=actor)
         await hold.give_back_all(self.work, order)
@@ -350,7 +332,11 @@ def _mine(no: str, follower_id: int) -> Any:
 
 
 _goods = (
-    select(OrderLine.order_id.label("order_id"), func.sum(OrderLine.amount_fen).label("fen"))
+    select(
+        OrderLine.order_id.label("order_id"),
+        func.sum(OrderLine.amount_fen).label("fen"),
+        func.sum(OrderLine.discount_fen).label("off"),
+    )
     .group_by(OrderLine.order_id)
     .subquery()
 )
@@ -358,10 +344,10 @@ _goods = (
 INVARIANTS = (
     Invariant(
         "order_lines_add_up",
-        "an order's lines and its freight are its total",
+        "an order's lines, its freight and what was spare after a change are its total",
         select(Order.id)
         .outerjoin(_goods, _goods.c.order_id == Order.id)
-        .where(Order.total_fen != func.coalesce(_goods.c.fen, 0) + Order.freight_fen),
+        .where(Order.total_fen != func.coalesce(_goods.c.fen, 0) + Order.freight_fen + Order.spare_fen),
     ),
     Invariant(
         "order_moves_along_edges",
@@ -381,4 +367,23 @@ INVARIANTS = (
         select(Order.id).where(Order.state == "pending", Order.pay_until < bindparam("late", type_=Moment())),
         grace_minutes=10,
     ),
+    Invariant(
+        "order_packed_if_shipped",
+        "what has left was packed before",
+        select(Order.id).where(Order.shipped_at.is_not(None), Order.packed_at.is_(None)),
+    ),
 )
+
+__all__ = [
+    "Order",
+    "OrderClosed",
+    "OrderCompleted",
+    "OrderLine",
+    "OrderMove",
+    "OrderNews",
+    "OrderPaid",
+    "OrderPlaced",
+    "OrderReady",
+    "OrderShipped",
+    "Orders",
+]

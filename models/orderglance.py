@@ -8,10 +8,12 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, func, select
 
+from models.address import Label
 from models.base import Glance, Invariant
-from models.order import UNPAID, WORDS, NoSuchOrder, Order, OrderLine
+from models.order import OPEN_TO_CHANGE, UNPAID, WORDS, NoSuchOrder, Order, OrderLine
+from models.parcel import Parcel
 
 
 class Which(StrEnum):
@@ -42,11 +44,24 @@ class LineSeen:
     unit: str
     quantity: int
     amount_fen: int
+    ships: bool = True
+    parcel_id: int | None = None
 
     @property
     def words(self) -> str:
         """龙井 250g ×2"""
         return " ".join(p for p in (self.name, self.spec, f"×{self.quantity}") if p)
+
+
+@dataclass(frozen=True)
+class ParcelSeen:
+    """One parcel of an order, and what is in it."""
+
+    id: int
+    carrier: str
+    tracking: str
+    at: datetime
+    words: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -61,6 +76,7 @@ class OrderSeen:
     goods_fen: int
     discount_fen: int
     freight_fen: int
+    spare_fen: int
     total_fen: int
     refunded_fen: int
     receiver: str
@@ -74,13 +90,38 @@ class OrderSeen:
     made: datetime
     pay_until: datetime
     paid_at: datetime | None
+    promise_after: datetime | None
     promised_at: datetime | None
+    promised_again: datetime | None
+    packed_at: datetime | None
     shipped_at: datetime | None
     completed_at: datetime | None
     carrier: str
     tracking: str
     closed_cause: str
     lines: tuple[LineSeen, ...] = ()
+    parcels: tuple[ParcelSeen, ...] = ()
+
+    @property
+    def leaves_at(self) -> datetime | None:
+        """When it leaves at the latest, by the newest word on it."""
+        return self.promised_again or self.promised_at
+
+    @property
+    def changeable(self) -> bool:
+        """Whether its buyer may still have second thoughts."""
+        return self.state in OPEN_TO_CHANGE and self.packed_at is None
+
+    @property
+    def waiting(self) -> tuple[LineSeen, ...]:
+        """The lines that travel and have not left."""
+        return tuple(line for line in self.lines if line.ships and line.parcel_id is None)
+
+    @property
+    def where(self) -> str:
+        """张* 138****8000 浙江省杭州市西湖区***: as it may be shown again; "" when nothing travels."""
+        label = Label(self.receiver, self.phone, self.region, self.detail)
+        return label.masked() if self.receiver else ""
 
     @property
     def word(self) -> str:
@@ -106,7 +147,7 @@ class PaySeen:
     pay_until: datetime
 
 
-_COLUMNS = [getattr(Order, name) for name in OrderSeen.__dataclass_fields__ if name != "lines"]
+_COLUMNS = [getattr(Order, name) for name in OrderSeen.__dataclass_fields__ if name not in ("lines", "parcels")]
 
 
 class OrderGlance(Glance):
@@ -168,6 +209,34 @@ class OrderGlance(Glance):
         )
         return [row.no for row in rows]
 
+    async def to_warn(self, until: datetime, limit: int = 200) -> list[str]:
+        """The numbers of the orders whose promise ends by `until` and of which staff have not been told."""
+        return await self._promised(until, limit, Order.promise_warned.is_(False))
+
+    async def broken(self, now: datetime, limit: int = 200) -> list[str]:
+        """The numbers of the orders that have not left as promised, and whose buyers have not been told so."""
+        return await self._promised(now, limit)
+
+    async def _promised(self, until: datetime, limit: int, *more: Any) -> list[str]:
+        due = func.coalesce(Order.promised_again, Order.promised_at)
+        rows = await self.reader.all(
+            select(Order.no)
+            .where(Order.state == "paid", Order.ships.is_(True), due <= until, *more)
+            .order_by(due, Order.id)
+            .limit(limit)
+        )
+        return [row.no for row in rows]
+
+    async def to_receive(self, shipped_before: datetime, limit: int = 200) -> list[str]:
+        """The numbers of the orders that left so long ago that they count as received."""
+        rows = await self.reader.all(
+            select(Order.no)
+            .where(Order.state == "shipped", Order.shipped_at <= shipped_before)
+            .order_by(Order.shipped_at, Order.id)
+            .limit(limit)
+        )
+        return [row.no for row in rows]
+
     async def to_ship(self, after: str = "", size: int = 8) -> tuple[list[OrderSeen], bool]:
         """What is paid and has to leave, first promised first; True when there are more."""
         statement = select(*_COLUMNS).where(Order.state == "paid", Order.ships.is_(True))
@@ -200,6 +269,8 @@ class OrderGlance(Glance):
                 OrderLine.unit,
                 OrderLine.quantity,
                 OrderLine.amount_fen,
+                OrderLine.ships,
+                OrderLine.parcel_id,
             )
             .where(OrderLine.order_id.in_([r.id for r in rows]))
             .order_by(OrderLine.id)
@@ -207,7 +278,21 @@ class OrderGlance(Glance):
         of: dict[int, list[LineSeen]] = {}
         for line in lines:
             of.setdefault(line.order_id, []).append(LineSeen(*line[1:]))
-        return [OrderSeen(**row._mapping, lines=tuple(of.get(row.id, ()))) for row in rows]
+        packed = await self._parcels([r.id for r in rows if r.tracking], of)
+        return [
+            OrderSeen(**row._mapping, lines=tuple(of.get(row.id, ())), parcels=tuple(packed.get(row.id, ())))
+            for row in rows
+        ]
+
+    async def _parcels(self, order_ids: list[int], lines: dict[int, list[LineSeen]]) -> dict[int, list[ParcelSeen]]:
+        if not order_ids:
+            return {}
+        found: dict[int, list[ParcelSeen]] = {}
+        rows = await self.reader.all(select(Parcel.__table__).where(Parcel.order_id.in_(order_ids)).order_by(Parcel.id))
+        for row in rows:
+            words = tuple(x.words for x in lines.get(row.order_id, ()) if x.parcel_id == row.id)
+            found.setdefault(row.order_id, []).append(ParcelSeen(row.id, row.carrier, row.tracking, row.at, words))
+        return found
 
 
 INVARIANTS: tuple[Invariant, ...] = ()

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, func, or_, select, update
+from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, bindparam, func, or_, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.base import Base, Invariant, Work
+from models.base import Base, Invariant, Moment, Work
 from models.seal import SealedJson
 
 LEASE_SECONDS = 60
@@ -216,5 +216,23 @@ INVARIANTS = (
         "outbox_push_campaign",
         "every push belongs to a campaign",
         select(Outbox.id).where(Outbox.kind == "push", Outbox.campaign_id.is_(None)),
+    ),
+    Invariant(
+        "outbox_leased_to_somebody",
+        "what is in hand is in somebody's hand, for so long and no longer",
+        select(Outbox.id).where(
+            Outbox.state == "leased", (Outbox.token == "") | (Outbox.lease_until <= 0) | (Outbox.attempts < 1)
+        ),
+    ),
+    Invariant(
+        "outbox_ended_dated",
+        "a promise says when it ended, exactly when it has",
+        select(Outbox.id).where(Outbox.state.in_(["due", "leased"]) != Outbox.done_at.is_(None)),
+    ),
+    Invariant(
+        "outbox_in_time",
+        "what is due is taken in hand and comes to its end",
+        select(Outbox.id).where(Outbox.state.in_(["due", "leased"]), Outbox.due < bindparam("late", type_=Moment())),
+        grace_minutes=20,
     ),
 )

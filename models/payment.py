@@ -7,10 +7,22 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, select, text, update
+from sqlalchemy import (
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    UniqueConstraint,
+    bindparam,
+    exists,
+    func,
+    or_,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.base import Base, Contended, Glance, Invariant, Refusal, Shelf
+from models.base import Base, Contended, Glance, Invariant, Moment, Refusal, Shelf
 from models.order import Order
 
 OPEN = ("new", "live")
@@ -241,6 +253,8 @@ class AttemptGlance(Glance):
         return [row.out_trade_no for row in rows]
 
 
+_late = bindparam("late", type_=Moment())
+
 INVARIANTS = (
     Invariant(
         "attempt_ends_with_order",
@@ -250,10 +264,55 @@ INVARIANTS = (
         .where(Order.state == "closed", Attempt.state.in_(OPEN)),
     ),
     Invariant(
+        "attempt_ends_when_paid",
+        "nobody can pay long for an order that is paid",
+        select(Attempt.id)
+        .join(Order, Order.id == Attempt.order_id)
+        .where(Order.paid_at < bindparam("late", type_=Moment()), Attempt.state.in_(OPEN)),
+        grace_minutes=60,
+    ),
+    Invariant(
         "payment_matches_order",
         "what is credited is what the order costs",
         select(Payment.id)
         .join(Order, Order.id == Payment.order_id)
         .where(Payment.state == "credited", Payment.amount_fen != Order.total_fen),
+    ),
+    Invariant(
+        "attempt_one_open",
+        "an order can be paid under one number only",
+        select(Attempt.order_id).where(Attempt.state.in_(OPEN)).group_by(Attempt.order_id).having(func.count() > 1),
+    ),
+    Invariant(
+        "attempt_asked",
+        "an attempt of which no word has come is being asked about",
+        select(Attempt.id).where(Attempt.state.in_(OPEN), Attempt.ask_next < _late),
+        grace_minutes=15,
+    ),
+    Invariant(
+        "attempt_ends",
+        "an attempt that can no longer be paid has its end",
+        select(Attempt.id).where(Attempt.state.in_(OPEN), Attempt.expires < _late),
+        grace_minutes=30,
+    ),
+    Invariant(
+        "attempt_paid_in_money",
+        "an attempt counts as paid when its money was written down",
+        select(Attempt.id).where(
+            Attempt.state == "paid", ~exists().where(Payment.attempt_id == Attempt.id).correlate(Attempt)
+        ),
+    ),
+    Invariant(
+        "payment_of_its_attempt",
+        "money is written down under the number and for the order of its attempt",
+        select(Payment.id)
+        .join(Attempt, Attempt.id == Payment.attempt_id)
+        .where(
+            or_(
+                Payment.out_trade_no != Attempt.out_trade_no,
+                Payment.order_id != Attempt.order_id,
+                Attempt.state != "paid",
+            )
+        ),
     ),
 )

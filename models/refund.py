@@ -10,12 +10,18 @@ from typing import Any
 from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, bindparam, func, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
+from models import ledger
 from models.base import Base, Contended, Event, Glance, Invariant, Moment, Refusal, Shelf
 from models.payment import Payment, Payments
 
 TRY_MINUTES = (1, 2, 5, 15, 30, 60)  # the cashier takes two requests for one order at least a minute apart
 ASK_MINUTES = 5
 STATES = ("due", "asked", "unknown", "done", "failed")
+# What the cashier will say no to tomorrow as well; anything else (an empty balance, a busy counter, an expired
+# certificate of ours) ends some time, and the refund waits for that.
+FINAL = ("INVALIDREQUEST", "PARAMERROR", "USERACCOUNTABNORMAL", "missing", "amount")
+QUIET = ("later",)  # the counter is busy: nobody needs to hear of it
+DOUBT_TRIES = 6  # so often nobody may know how a refund stands before somebody hears of it
 
 
 class RefundTooMuch(Refusal):
@@ -37,7 +43,7 @@ class RefundDone(Event):
 
 @dataclass(frozen=True)
 class RefundStuck(Event):
-    """The cashier said no to a refund; somebody has to look. `error` is the cashier's code."""
+    """A refund does not go through; somebody has to look. `error` is the cashier's code, or not_enough, unknown."""
 
     out_refund_no: str
     no: str
@@ -78,19 +84,22 @@ class Refund(Base):
         return self.state in ("done", "failed")
 
     def said(self, state: str, error: str, now: datetime) -> bool:
-        """The cashier's word (doc: SUCCESS, PROCESSING, CLOSED, ABNORMAL; REFUSED and UNKNOWN are ours).
+        """The cashier's word (doc: SUCCESS, PROCESSING, CLOSED, ABNORMAL; REFUSED and UNKNOWN are ours; "": none).
 
-        False when it changes nothing. A refund that is done stays done, whatever comes after.
+        False when it changes nothing. A refund that is done stays done, whatever comes after; one that was refused
+        for good is only ended otherwise by the news that it was done after all.
         """
-        if self.state == "done":
+        if self.state == "done" or not state or (self.state == "failed" and state != "SUCCESS"):
+            return False
+        if self.state == "asked" and state == "REFUSED":  # said of a repetition; the first was taken
             return False
         if state == "SUCCESS":
             self.state, self.done_at, self.error = "done", now, ""
         elif state == "PROCESSING":
-            self.state, self.next_try = "asked", now + timedelta(minutes=ASK_MINUTES)
+            self.state, self.error, self.next_try = "asked", "", now + timedelta(minutes=ASK_MINUTES)
         elif state == "UNKNOWN":
-            self.state = "unknown"
-        elif state == "REFUSED" and error in ("not_enough", "later"):
+            self.state, self.error = "unknown", "unknown" if self.tries >= DOUBT_TRIES else ""
+        elif state == "REFUSED" and error.replace("_", "") not in FINAL:
             self.state, self.error = "due", error
         else:  # CLOSED, ABNORMAL, a definite no: a person has to look
             self.state, self.error = "failed", error or state
@@ -113,36 +122,55 @@ class Refunds(Shelf[Refund]):
         Raises RefundTooMuch when less than that is left of the payment.
         """
         payment_id = payment if isinstance(payment, int) else payment.id
-        known = await self._one(
-            select(Refund).where(Refund.payment_id == payment_id, Refund.reason == reason, Refund.seq == seq)
-        )
+        known = await self._known(payment_id, reason, seq)
         if known is not None:
             return known
-        reserved = await self.session.execute(
-            update(Payment)
-            .where(Payment.id == payment_id, within(amount_fen))
-            .values(refund_reserved_fen=Payment.refund_reserved_fen + amount_fen)
-            .returning(Payment.order_id)
-            .execution_options(synchronize_session=False)
-        )
-        row = reserved.first()
-        if row is None or amount_fen < 1:
+        row = None
+        if amount_fen > 0:
+            reserved = await self.session.execute(
+                update(Payment)
+                .where(Payment.id == payment_id, within(amount_fen))
+                .values(refund_reserved_fen=Payment.refund_reserved_fen + amount_fen)
+                .returning(Payment.order_id, Payment.state)
+                .execution_options(synchronize_session=False)
+            )
+            row = reserved.first()
+        if row is None:
             left = await self.work.one(
                 select((Payment.amount_fen - Payment.refund_reserved_fen).label("left")).where(Payment.id == payment_id)
             )
             raise RefundTooMuch(amount_fen=amount_fen, left_fen=left.left if left else 0)
-        return await self.add(
-            Refund(
-                out_refund_no="rf" + secrets.token_hex(14),
+        number = "rf" + secrets.token_hex(14)
+        written = await self.session.execute(
+            self.work.insert(Refund)
+            .values(
+                out_refund_no=number,
                 payment_id=payment_id,
                 order_id=row.order_id,
                 amount_fen=amount_fen,
                 reason=reason,
                 seq=seq,
                 state="due",
+                tries=0,
                 next_try=due,
                 made=self.work.now,
+                error="",
             )
+            .on_conflict_do_nothing()
+            .returning(Refund.id)
+        )
+        new = written.first()
+        if new is None:  # somebody owes the very same at this moment
+            raise Contended
+        orphan = row.state == "orphan"
+        await ledger.owed_back(self.work, int(new.id), payment_id, row.order_id, amount_fen, orphan=orphan)
+        refund = await self.hold(number)
+        assert refund is not None
+        return refund
+
+    async def _known(self, payment_id: int, reason: str, seq: int = 0) -> Refund | None:
+        return await self._one(
+            select(Refund).where(Refund.payment_id == payment_id, Refund.reason == reason, Refund.seq == seq)
         )
 
     async def owe_all(self, order_id: int, reason: str, due: datetime) -> Refund | None:
@@ -150,13 +178,16 @@ class Refunds(Shelf[Refund]):
         payment = await Payments(self.work).credited_to(order_id)
         if payment is None:
             return None
-        known = await self._one(
-            select(Refund).where(Refund.payment_id == payment.id, Refund.reason == reason, Refund.seq == 0)
-        )
+        known = await self._known(payment.id, reason)
         if known is not None:
             return known
         left = payment.amount_fen - payment.refund_reserved_fen
         return await self.owe(payment, left, reason, due) if left > 0 else None
+
+    async def order_of(self, out_refund_no: str) -> int | None:
+        """The id of the order that a refund belongs to; None for a number that is not ours."""
+        row = await self.work.one(select(Refund.order_id).where(Refund.out_refund_no == out_refund_no))
+        return int(row.order_id) if row is not None else None
 
     async def hold(self, out_refund_no: str) -> Refund | None:
         return await self._one(select(Refund).where(Refund.out_refund_no == out_refund_no), hold=True)
@@ -205,6 +236,14 @@ class RefundGlance(Glance):
         )
         return [row.out_refund_no for row in rows]
 
+    async def waiting(self) -> tuple[int, int]:
+        """How many refunds have not gone back yet and are not given up, and their sum in fen."""
+        total = func.coalesce(func.sum(Refund.amount_fen), 0)
+        row = await self.reader.one(
+            select(func.count(), total).where(Refund.state.not_in(["done", "failed"]), Refund.tries > 0)
+        )
+        return (int(row[0]), int(row[1])) if row is not None else (0, 0)
+
     async def of_order(self, order_id: int) -> list[RefundSeen]:
         rows = await self.reader.all(
             select(Refund.amount_fen, Refund.state, Refund.done_at)
@@ -221,6 +260,26 @@ _sums = (
 )
 
 INVARIANTS = (
+    Invariant(
+        "refund_within_payment",
+        "never more goes back than came in",
+        select(Payment.id).join(_sums, _sums.c.payment_id == Payment.id).where(_sums.c.fen > Payment.amount_fen),
+    ),
+    Invariant(
+        "refund_at_most_fifty",
+        "a payment goes back in fifty parts at most: the cashier takes no more",
+        select(Refund.payment_id).group_by(Refund.payment_id).having(func.count() > 50),
+    ),
+    Invariant(
+        "refund_of_its_order",
+        "a refund is of the order whose payment it comes out of",
+        select(Refund.id).join(Payment, Payment.id == Refund.payment_id).where(Refund.order_id != Payment.order_id),
+    ),
+    Invariant(
+        "refund_done_dated",
+        "a refund says when it went back, exactly when it did",
+        select(Refund.id).where((Refund.state == "done") != Refund.done_at.is_not(None)),
+    ),
     Invariant(
         "refund_sums_to_reserved",
         "a payment's refunds are what it counts as going back",

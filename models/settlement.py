@@ -5,20 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import exists, func, select
+from sqlalchemy import case, exists, func, select
 
-from models import hold
+from models import hold, ledger
 from models.base import Event, Invariant, Work
 from models.figures import Figures
 from models.hold import Hold
+from models.ledger import Entry, standing
 from models.order import PAID, UNPAID, Order, Orders
-from models.payment import Attempts, Payment, Payments, Trade, mismatch
-from models.refund import Refund, RefundDone, Refunds, RefundStuck
+from models.payment import OPEN, Attempt, Attempts, Payment, Payments, Trade, mismatch
+from models.refund import QUIET, Refund, RefundDone, Refunds, RefundStuck
 
 
 @dataclass(frozen=True)
 class MoneyCameLate(Event):
-    """Money came that pays nothing. `cause`: closed, twice, gone, amount, currency; it goes back in `minutes`."""
+    """Money came that pays nothing. `cause`: closed, twice, gone, amount, currency; it goes back in `minutes`.
+
+    elsewhere: it has gone back already, by somebody's hand at the cashier's own desk.
+    """
 
     order_id: int
     no: str
@@ -35,6 +39,9 @@ class Settled:
 
     outcome: str
     order: Order | None = None
+
+
+CLOSING_AGAIN = timedelta(minutes=2)
 
 
 async def known(work: Work, transaction_id: str) -> bool:
@@ -55,8 +62,10 @@ async def settle_trade(work: Work, trade: Trade, figures: Figures) -> Settled:
         if trade.was_closed and attempt.open:
             attempt.state = "closed"
             if order.state == "closing":
-                await orders.close(order, order.closed_cause)
+                await _end(work, order, order.closed_cause)
             return Settled("closed", order)
+        if order.state == "closing" and attempt.open:  # somebody waits for the end of it: asked again soon
+            attempt.ask_next = min(attempt.ask_next, work.now + CLOSING_AGAIN)
         return Settled("waiting", order)
     if await known(work, trade.transaction_id):
         return Settled("again", order)
@@ -70,7 +79,6 @@ async def settle_trade(work: Work, trade: Trade, figures: Figures) -> Settled:
             await hold.take_all(work, order)
         except hold.GONE:
             cause = "gone"
-            await orders.close(order, "gone")
     attempt.state = "paid"
     payment_id = await Payments(work).keep(
         transaction_id=trade.transaction_id,
@@ -85,32 +93,63 @@ async def settle_trade(work: Work, trade: Trade, figures: Figures) -> Settled:
         state="orphan" if cause else "credited",
         cause=cause,
     )
+    await ledger.came_in(work, payment_id, order.id, trade.amount_fen, trade.source, orphan=bool(cause))
     if not cause:
+        await ledger.sold(work, order)
         order.pay(work.now)
+        if (other := await attempts.open_of(order.id)) is not None:  # paid twice, it would go back: closed first
+            other.ask_next = work.now
         return Settled("credited", order)
-    if cause != "elsewhere":
+    minutes = 0
+    if cause == "elsewhere":
+        await ledger.went_elsewhere(work, payment_id, order.id, trade.amount_fen)
+    else:
         minutes = figures.order.late_money_minutes
         await Refunds(work).owe(payment_id, trade.amount_fen, "late", work.now + timedelta(minutes=minutes))
-        work.tell(
-            MoneyCameLate(order.id, order.no, order.follower_id, trade.amount_fen, cause, minutes, trade.transaction_id)
-        )
+    work.tell(
+        MoneyCameLate(order.id, order.no, order.follower_id, trade.amount_fen, cause, minutes, trade.transaction_id)
+    )
+    if cause == "gone" or order.state == "closing":  # nothing more is waited for
+        await _end(work, order, order.closed_cause or cause)
     return Settled("orphan", order)
 
 
-async def settle_refund(work: Work, out_refund_no: str, state: str, error: str) -> str:
-    """Apply what the cashier says of a refund; its state afterwards, "foreign" for a number that is not ours."""
+async def _end(work: Work, order: Order, cause: str) -> None:
+    """Close an unpaid order, unless it may still be paid under another number: then that is closed first."""
+    await work.session.flush()
+    found = await Attempts(work).open_of(order.id)
+    if found is None:
+        await Orders(work).close(order, cause)
+        return
+    found.ask_next = work.now
+    if order.state == "pending":
+        order.begin_closing(cause, work.now)
+
+
+async def settle_refund(work: Work, out_refund_no: str, state: str, error: str, fen: int = 0) -> str:
+    """Apply what the cashier says of a refund (`fen`: of how much, 0 where it has not said).
+
+    Its state afterwards, "foreign" for a number that is not ours.
+    """
     refunds = Refunds(work)
-    refund = await refunds.hold(out_refund_no)
-    if refund is None:
+    order_id = await refunds.order_of(out_refund_no)
+    if order_id is None:
         return "foreign"
+    order = await Orders(work).hold_id(order_id)  # the order first: everybody locks in this order
+    refund = await refunds.hold(out_refund_no)
+    assert refund is not None
+    if fen and fen != refund.amount_fen:  # the cashier speaks of another sum: a person has to look
+        state, error = "REFUSED", "amount"
+    before = refund.state
     if not refund.said(state, error, work.now):
         return refund.state
-    order = await Orders(work).hold_id(refund.order_id)
     if refund.state == "done":
-        payment = await work.one(select(Payment.state).where(Payment.id == refund.payment_id))
-        late = payment is not None and payment.state == "orphan"
+        payment = await work.one(select(Payment.state, Payment.source).where(Payment.id == refund.payment_id))
+        assert payment is not None
+        late = payment.state == "orphan"
         if not late:
             order.paid_back(refund.amount_fen)
+        await ledger.went_back(work, refund.id, refund.payment_id, order.id, refund.amount_fen, payment.source)
         work.tell(
             RefundDone(
                 order.id,
@@ -122,8 +161,10 @@ async def settle_refund(work: Work, out_refund_no: str, state: str, error: str) 
                 refund.out_refund_no,
             )
         )
-    elif refund.error and refund.state in ("due", "failed"):
-        work.tell(RefundStuck(refund.out_refund_no, order.no, refund.amount_fen, refund.error, refund.state == "due"))
+    elif refund.error and refund.error not in QUIET and refund.state != "asked":
+        again = refund.state != "failed"
+        if again or before != "failed":
+            work.tell(RefundStuck(refund.out_refund_no, order.no, refund.amount_fen, refund.error, again))
     return refund.state
 
 
@@ -141,7 +182,41 @@ _back = (
     .subquery()
 )
 
+_of_payment = Entry.payment_id == Payment.id
+_gone_back = (
+    select(func.coalesce(func.sum(Refund.amount_fen), 0))
+    .where(Refund.payment_id == Payment.id, Refund.state == "done")
+    .scalar_subquery()
+)
+_open = exists().where(Attempt.order_id == Order.id, Attempt.state.in_(OPEN)).correlate(Order)
+
 INVARIANTS = (
+    Invariant(
+        "ledger_cash_is_payments_less_refunds",
+        "what lies at the cashier of a payment is what came in less what went back",
+        select(Payment.id).where(
+            standing("cash", "hand", of=_of_payment)
+            != case((Payment.cause == "elsewhere", 0), else_=Payment.amount_fen - _gone_back)
+        ),
+    ),
+    Invariant(
+        "ledger_orphans_are_owed_back",
+        "money that pays nothing is nobody's for no moment",
+        select(Payment.id).where(standing("orphan", of=_of_payment) != 0),
+    ),
+    Invariant(
+        "ledger_payable_is_refunds_under_way",
+        "what is owed back is what has not gone back yet",
+        select(Refund.id).where(
+            standing("payable", of=Entry.refund_id == Refund.id)
+            != case((Refund.state == "done", 0), else_=-Refund.amount_fen)
+        ),
+    ),
+    Invariant(
+        "order_closing_waits_for_somebody",
+        "an order is closing only while it may still be paid",
+        select(Order.id).where(Order.state == "closing", ~_open),
+    ),
     Invariant(
         "order_paid_in_full",
         "an order that counts as paid has its whole total, and an unpaid one has nothing",
@@ -158,6 +233,17 @@ INVARIANTS = (
         select(Payment.id).where(
             Payment.state == "orphan",
             Payment.cause != "elsewhere",
+            Payment.refund_reserved_fen != Payment.amount_fen,
+        ),
+    ),
+    Invariant(
+        "closed_goes_back",
+        "what was paid for an order that was closed is owed back in full",
+        select(Payment.id)
+        .join(Order, Order.id == Payment.order_id)
+        .where(
+            Order.state == "closed",
+            Payment.state == "credited",
             Payment.refund_reserved_fen != Payment.amount_fen,
         ),
     ),

@@ -126,4 +126,9 @@ INVARIANTS = (
         "every member of staff has one of the roles",
         select(Staff.id).where(Staff.role.not_in([1, 2, 3, 4])),
     ),
+    Invariant(
+        "staff_code_role_known",
+        "every one-time code gives one of the roles",
+        select(StaffCode.id).where(StaffCode.role.not_in([1, 2, 3, 4])),
+    ),
 )

@@ -16,6 +16,7 @@ from models.base import Reader, RowOf, Statement
 BUSY_MS = 10_000
 LOCK_MS = 4_000
 STATEMENT_MS = 5_000
+READS = {"tuanpu_reads": True}  # execution options of a connection that reads in one snapshot and blocks no writer
 
 
 class Store:
@@ -135,7 +136,8 @@ def _sqlite_writer(engine: AsyncEngine) -> None:
 
     @event.listens_for(engine.sync_engine, "begin")
     def begun(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        plain = READS.items() <= connection.get_execution_options().items()
+        connection.exec_driver_sql("BEGIN" if plain else "BEGIN IMMEDIATE")
 
 
 SQLITE_VERSION = sqlite3.sqlite_version_info

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -52,6 +53,7 @@ class _Cues:
     emoji: str
 
 
+_WORN = 6  # topics
 _KEYS = {"cues", "alone", "not", "despite_goods", "emoji"}
 
 
@@ -76,6 +78,12 @@ class Topics:
                 if 3 <= len(cue) <= 8 and not cue.isascii():
                     sounds.setdefault(pinyin(cue), (topic.name, cue))
         return sounds
+
+    @cached_property
+    def _worn(self) -> set[str]:
+        """Pairs of characters that many topics' cues share (怎么, 什么, 今天): they tell nothing apart."""
+        seen = Counter(pair for topic in self._topics for pair in set().union(*map(_pairs, topic.inside)))
+        return {pair for pair, count in seen.items() if count >= _WORN}
 
     @classmethod
     def load(cls, path: Path, synonyms: Synonyms | None = None) -> Topics:
@@ -171,16 +179,20 @@ class Topics:
     def guess(self, text: str, count: int = 2) -> list[Topic]:
         """The topics nearest to a sentence that was not understood, for 「您是想问…」; may be empty."""
         said = bare(self.synonyms.rewrite(unfill(text)))
-        pairs = {said[at : at + 2] for at in range(len(said) - 1)}
+        pairs = _pairs(said) - self._worn
         near: list[tuple[int, int, str, str]] = []
         for place, topic in enumerate(self._topics):
             shared, cue = max(
-                ((len(pairs & {c[i : i + 2] for i in range(len(c) - 1)}), c) for c in topic.inside),
+                ((len(pairs & _pairs(c)), c) for c in topic.inside),
                 default=(0, ""),
             )
             if shared and topic.name != self.FIRST:
                 near.append((-shared, place, topic.name, cue))
         return [Topic(name, cue, -shared) for shared, _, name, cue in sorted(near)[:count]]
+
+
+def _pairs(said: str) -> set[str]:
+    return {said[at : at + 2] for at in range(len(said) - 1)}
 
 
 def has_goods(said: str, vocabulary: frozenset[str]) -> bool:

@@ -171,3 +171,14 @@ async def stage(database: str, blank: Blank, tmp_path: Path) -> AsyncIterator[St
 def town(stage: Stage) -> Town:
     """The people around the shop: `town.wechat("小美")`, `town.weibo("小林")`, `await town.owner()`."""
     return Town(stage)
+
+
+@pytest.fixture
+async def sqlite_stage(blank: Blank, tmp_path: Path) -> AsyncIterator[Stage]:
+    """As `stage`, on SQLite alone, and on the wall's clock: for what no database can be seen in."""
+    with sqlite3.connect(blank.file) as source, sqlite3.connect(tmp_path / "shop.db") as copy:
+        source.backup(copy)
+    shutil.copytree(blank.folder / "cashier", tmp_path / "cashier")
+    opened = await open_stage(tmp_path, migrate=False, goods="", alive=False)
+    yield opened
+    await opened.close()

@@ -4,7 +4,7 @@ import asyncio
 import re
 import shutil
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -149,14 +149,14 @@ def _pay_link(heard: Heard) -> str:
 _lived: dict[str, asyncio.Task[Lived]] = {}
 
 
-async def lived_in(kind: str, blank: Blank, postgres: Postgres, play: Callable[[Town], Awaitable[None]] = play) -> Lived:
+async def lived_in(kind: str, blank: Blank, postgres: Postgres) -> Lived:
     """The lived-in shop on "sqlite" or "postgresql"; it is played once, and nobody may write into it."""
     if kind not in _lived:
-        _lived[kind] = asyncio.ensure_future(_live(kind, blank, postgres, play))
+        _lived[kind] = asyncio.ensure_future(_live(kind, blank, postgres))
     return await _lived[kind]
 
 
-async def _live(kind: str, blank: Blank, postgres: Postgres, play: Callable[[Town], Awaitable[None]]) -> Lived:
+async def _live(kind: str, blank: Blank, postgres: Postgres) -> Lived:
     folder = blank.folder / f"lived-{kind}"
     folder.mkdir()
     shutil.copytree(blank.folder / "cashier", folder / "cashier")

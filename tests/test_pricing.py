@@ -7,12 +7,19 @@ from hypothesis import strategies as st
 
 from models.figures import Figures
 from models.plays import Terms
-from models.pricing import Line, freight, quote, share
+from models.pricing import Granted, Line, Off, of_pieces, quote, share
 
 FIGURES = Figures()
 NOON = datetime(2026, 3, 2, 4, 0, tzinfo=UTC)
 lines_of = st.lists(
-    st.builds(Line, st.integers(1, 9999), st.integers(1, 99), st.integers(0, 10_000_00), st.booleans()),
+    st.builds(
+        Line,
+        st.integers(1, 9999),
+        st.integers(1, 99),
+        st.integers(0, 10_000_00),
+        st.booleans(),
+        weight_g=st.integers(0, 5000),
+    ),
     min_size=1,
     max_size=20,
     unique_by=lambda line: line.id,
@@ -63,17 +70,95 @@ def test_a_play_price_never_makes_it_dearer() -> None:
     assert said.lines[0].amount_fen == 5000
 
 
-def test_freight_is_free_from_its_threshold_and_says_what_is_missing() -> None:
-    assert freight([Line(1, 1, 9899)], FIGURES) == (800, 1)
-    assert freight([Line(1, 1, 9900)], FIGURES) == (0, 0)
-    assert quote([Line(1, 1, 9899)], {}, FIGURES).to_free_fen == 1
-
-
-def test_what_does_not_ship_costs_no_freight_and_earns_none() -> None:
-    assert freight([Line(1, 1, 100, ships=False)], FIGURES) == (0, 0)
-    assert freight([Line(1, 1, 9900, ships=False), Line(2, 1, 100)], FIGURES) == (800, 9800)
-
-
 def test_the_threshold_counts_what_is_paid_after_the_discount() -> None:
     said = quote([Line(7, 1, 12000)], {7: Terms(6000, 10, label="3人团")}, FIGURES)
     assert said.freight_fen == 800
+
+
+offs = st.builds(
+    Off,
+    st.sampled_from(["会员", "限时9折", "券"]),
+    percent=st.integers(0, 95),
+    fen=st.integers(0, 50_000),
+    from_fen=st.integers(0, 200_000),
+    cap_fen=st.integers(0, 10_000),
+)
+
+
+@st.composite
+def baskets(draw: st.DrawFn) -> tuple[list[Line], dict[int, Terms], Granted]:
+    lines = draw(lines_of)
+    ids = [line.id for line in lines]
+    plays = {i: Terms(draw(st.integers(1, 100_000)), 10, label="3人团") for i in draw(st.sets(st.sampled_from(ids)))}
+    percents = st.builds(Off, st.just("限时"), percent=st.integers(1, 90))
+    timed = {i: draw(percents) for i in draw(st.sets(st.sampled_from(ids)))}
+    level = draw(st.none() | st.builds(Off, st.just("会员"), percent=st.integers(1, 30)))
+    return lines, plays, Granted(level, timed, draw(st.none() | offs), draw(st.integers(0, 100_000)))
+
+
+@given(baskets(), st.randoms())
+def test_every_discount_keeps_the_sums_whatever_comes_together(
+    basket: tuple[list[Line], dict[int, Terms], Granted], dice: object
+) -> None:
+    lines, plays, granted = basket
+    said = quote(lines, plays, FIGURES, granted=granted)
+    assert said.total_fen == sum(line.amount_fen for line in said.lines) + said.freight_fen
+    assert said.total_fen == said.goods_fen - sum(fen for _, fen in said.discounts) + said.freight_fen
+    assert all(0 <= line.amount_fen <= line.gross_fen for line in said.lines)
+    assert all(fen > 0 for _, fen in said.discounts)
+    if said.goods_fen:
+        assert sum(line.amount_fen for line in said.lines) >= 1  # an order is free only if every price is 0
+    mixed = list(lines)
+    dice.shuffle(mixed)  # type: ignore[attr-defined]
+    assert quote(mixed, plays, FIGURES, granted=granted) == said
+
+
+@given(baskets())
+def test_a_line_with_a_play_takes_nothing_but_points(basket: tuple[list[Line], dict[int, Terms], Granted]) -> None:
+    lines, plays, granted = basket
+    without_points = Granted(granted.level, granted.timed, granted.coupon)
+    for line in quote(lines, plays, FIGURES, granted=without_points).lines:
+        if line.id in plays:
+            assert line.discount_fen == max(0, line.list_fen - plays[line.id].price_fen) * line.quantity
+
+
+@given(st.integers(0, 10**8), st.integers(1, 99), st.lists(st.integers(1, 20), max_size=20))
+def test_a_part_paid_back_and_its_complement_are_what_was_paid(amount: int, quantity: int, cuts: list[int]) -> None:
+    before = back = 0
+    for pieces in cuts:
+        pieces = min(pieces, quantity - before)
+        part = of_pieces(amount, quantity, before, pieces)
+        assert part >= 0
+        back, before = back + part, before + pieces
+    assert back + of_pieces(amount, quantity, before, quantity - before) == amount
+
+
+def test_a_line_takes_the_better_of_level_and_timed_discount() -> None:
+    granted = Granted(level=Off("会员", percent=5), timed={1: Off("限时9折", percent=10), 2: Off("限时", percent=3)})
+    said = quote([Line(1, 1, 1000), Line(2, 1, 1000), Line(3, 1, 1000)], {}, FIGURES, granted=granted)
+    assert [line.discount_fen for line in said.lines] == [100, 50, 50]
+    assert dict(said.discounts) == {"限时9折": 100, "会员": 100}
+
+
+def test_a_percentage_is_taken_of_the_sum_and_rounded_down_to_the_fen() -> None:
+    granted = Granted(timed={1: Off("限时", percent=15), 2: Off("限时", percent=15)})
+    said = quote([Line(1, 1, 333), Line(2, 1, 334)], {}, FIGURES, granted=granted)
+    assert dict(said.discounts) == {"限时": 100}  # 15 % of 667 is 100.05; line by line it would have been 99
+
+
+def test_thresholds_look_at_the_sum_reached_so_far() -> None:
+    coupon = Off("满100减10", fen=1000, from_fen=10_000)
+    timed = {1: Off("限时9折", percent=10)}
+    dear, cheap = [Line(1, 1, 11_200)], [Line(1, 1, 11_000)]
+    assert dict(quote(dear, {}, FIGURES, granted=Granted(timed=timed, coupon=coupon)).discounts)["满100减10"] == 1000
+    assert "满100减10" not in dict(quote(cheap, {}, FIGURES, granted=Granted(timed=timed, coupon=coupon)).discounts)
+
+
+def test_a_discount_leaves_a_fen_on_what_it_covers() -> None:
+    said = quote([Line(1, 1, 500), Line(2, 1, 300)], {}, FIGURES, granted=Granted(coupon=Off("券", fen=9900)))
+    assert sum(line.amount_fen for line in said.lines) == 1
+
+
+def test_points_pay_at_most_a_fifth_of_the_goods() -> None:
+    said = quote([Line(1, 1, 999)], {}, FIGURES, granted=Granted(points_fen=10_000))
+    assert dict(said.discounts) == {"积分": 199}

@@ -14,6 +14,7 @@ from bot.clock import Clock
 from bot.pay.seal import Forged, Headers, check_signature, strict_json, unseal
 from bot.pay.told import RefundState, Trade, refund_of, trade_of
 from bot.pay.wxpay import WxPay
+from bot.points import point
 
 __all__ = ["Forged", "Notice", "doors", "verify"]
 
@@ -105,8 +106,10 @@ def doors(
                 quiet_until = tick + LOG_SECONDS
                 log.warning("pay callback refused", extra={"reason": forged.reason})
             return no(forged.status, "验证不通过" if forged.status == 401 else "无法读取")
+        point("notify.heard")
         try:
             done = await enter(notice)
+            point("notify.kept")
         except Forged as forged:  # another merchant's, or another account's
             refused(forged.reason)
             return no(401, "验证不通过")

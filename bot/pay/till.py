@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Awaitable
 from datetime import UTC, datetime
+from typing import TypeVar
 
 from bot.clock import Clock
 from bot.courier import Unknown
@@ -10,17 +13,28 @@ from bot.pay.notify import Notice
 from bot.pay.seal import Forged
 from bot.pay.told import Bill, PayRefused, PayUnknown, RefundState, Trade
 from bot.pay.wxpay import WxPay
+from bot.points import point
 from bot.settings import Settings
 from handlers.asking import Intent
 from handlers.errands import AskRefund, AskTrade, CloseTrade, PayBack, Prepay
 from handlers.intents import PrepayMade, PrepayRefused, RefundSeen, TradeSeen
 from handlers.replies import Errand
 
+log = logging.getLogger(__name__)
+
 CALLBACK, QUERY, CLOSE = "callback", "query", "close"
+UNKNOWN = "UNKNOWN"  # no word to be trusted: the rules ask again in their own time
+
+_T = TypeVar("_T")
 
 
 class Till:
-    """Performs errands of the money path; what it cannot know raises Unknown, and the courier asks again."""
+    """Performs errands of the money path.
+
+    That nobody knows how it ended is a fact like any other: the attempt's and the refund's own schedule asks again,
+    so that a cashier who is away for an hour is not asked by a growing crowd of errands. Only a way to pay that
+    somebody waits for is asked for again at once: it raises Unknown.
+    """
 
     def __init__(self, pay: WxPay, clock: Clock, settings: Settings) -> None:
         self.pay, self.clock = pay, clock
@@ -29,21 +43,42 @@ class Till:
         self.refund_url = f"{base}/pay/wechat/refund-notify"
 
     async def perform(self, errand: Errand) -> Intent:
-        """The fact that an errand ends in; raises Unknown when nobody knows how it ended."""
+        """The fact that an errand ends in; raises Unknown for a way to pay that nobody knows about."""
         try:
-            if isinstance(errand, Prepay):
-                return await self._prepay(errand)
-            if isinstance(errand, AskTrade):
-                return await self._ask(errand.out_trade_no, QUERY)
-            if isinstance(errand, CloseTrade):
-                return await self._close(errand.out_trade_no)
-            if isinstance(errand, PayBack):
-                return await self._pay_back(errand)
-            if isinstance(errand, AskRefund):
-                return await self._ask_refund(errand.out_refund_no)
-        except PayUnknown as nobody_knows:
+            match errand:
+                case Prepay():
+                    return await self._prepay(errand)
+                case AskTrade():
+                    return await self._ask(errand.out_trade_no, QUERY)
+                case CloseTrade():
+                    return await self._close(errand.out_trade_no)
+                case PayBack():
+                    return await self._pay_back(errand)
+                case AskRefund():
+                    return await self._ask_refund(errand.out_refund_no)
+        except (PayUnknown, Unknown) as nobody_knows:
+            log.info(
+                "the cashier's word is not known", extra={"errand": type(errand).__name__, "why": str(nobody_knows)}
+            )
+            match errand:
+                case AskTrade():
+                    return TradeSeen(errand.out_trade_no, UNKNOWN, source=QUERY)
+                case CloseTrade():
+                    return TradeSeen(errand.out_trade_no, UNKNOWN, source=CLOSE)
+                case PayBack():
+                    return RefundSeen(errand.out_refund_no, UNKNOWN)
+                case AskRefund():
+                    return RefundSeen(errand.out_refund_no)
             raise Unknown(str(nobody_knows)) from None
         raise TypeError(f"the till does not carry {type(errand).__name__}")
+
+    async def _call(self, name: str, call: Awaitable[_T]) -> _T:
+        """One request to the cashier."""
+        point(f"till.{name}.asking")
+        try:
+            return await call
+        finally:
+            point(f"till.{name}.asked")
 
     async def noticed(self, notice: Notice) -> Intent:
         """A verified callback as a fact; raises Forged when it speaks of another merchant or account."""
@@ -62,8 +97,8 @@ class Till:
         bill = Bill(number, errand.description, errand.amount_fen, self.paid_url, expires)
         try:
             if errand.way == "jsapi":
-                return PrepayMade(number, await self.pay.jsapi(bill, errand.openid))
-            return PrepayMade(number, await self.pay.native(bill))
+                return PrepayMade(number, await self._call("prepay", self.pay.jsapi(bill, errand.openid)))
+            return PrepayMade(number, await self._call("prepay", self.pay.native(bill)))
         except PayRefused as no:
             if no.means == "later":
                 raise Unknown(str(no)) from None
@@ -71,7 +106,7 @@ class Till:
 
     async def _ask(self, number: str, source: str) -> Intent:
         try:
-            return self._seen(await self.pay.query(number), source)
+            return self._seen(await self._call("query", self.pay.query(number)), source)
         except PayRefused as no:
             if no.means == "missing":  # never heard of: nobody can have paid it
                 return TradeSeen(number, "NOTPAY", source=source)
@@ -83,7 +118,7 @@ class Till:
         if isinstance(seen, TradeSeen) and seen.state not in ("NOTPAY", "USERPAYING", "PAYERROR"):
             return seen
         try:
-            await self.pay.close(number)
+            await self._call("close", self.pay.close(number))
         except PayRefused as no:
             if no.means == "paid":
                 return await self._ask(number, CLOSE)
@@ -97,7 +132,7 @@ class Till:
 
     async def _pay_back(self, errand: PayBack) -> Intent:
         try:
-            done = await self.pay.refund(
+            asked = self.pay.refund(
                 out_refund_no=errand.out_refund_no,
                 out_trade_no=errand.out_trade_no,
                 refund_fen=errand.amount_fen,
@@ -105,16 +140,17 @@ class Till:
                 reason=errand.reason,
                 notify_url=self.refund_url,
             )
+            done = await self._call("refund", asked)
         except PayRefused as no:
             return RefundSeen(errand.out_refund_no, "REFUSED", no.means if no.means != "other" else no.code)
         return _refund(done)
 
     async def _ask_refund(self, number: str) -> Intent:
         try:
-            return _refund(await self.pay.query_refund(number))
+            return _refund(await self._call("refund_query", self.pay.query_refund(number)))
         except PayRefused as no:
             if no.means == "missing":  # it was never taken: asked for again under the same number
-                return RefundSeen(number, "UNKNOWN")
+                return RefundSeen(number, UNKNOWN)
             raise Unknown(str(no)) from None
 
     def _seen(self, trade: Trade, source: str) -> TradeSeen:

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from bot.clock import Clock
 from bot.pay.seal import SCHEME
 from bot.simulator.backstage import UNSIGNED, Backstage, Fault
+from bot.simulator.cashier_bills import Bills
 from bot.simulator.cashier_books import Books, CannotPay, No, Order, Refund, china
 from bot.simulator.cashier_keys import Stamp, make_merchant, merchants_key, sealed
 
@@ -82,6 +83,7 @@ class Cashier(Backstage):
         app.router.add_post(refunds, self._play)
         app.router.add_get(refunds + "/{refund}", self._play)
         app.router.add_get("/v3/certificates", self._play)
+        self.bills = Bills(self, app)
         app.cleanup_ctx.append(self._session)
         return app
 

@@ -11,7 +11,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from sqlalchemy import column, func, select, table
 
-from models import migrations
+from models import migrations, quarantine
 from models.outbox import Outbox
 
 if TYPE_CHECKING:
@@ -44,9 +44,7 @@ class _Counts:
 
 
 async def _revision(house: House) -> str:
-    """The revision the database is at; on SQLite read beside the writer, so that a look takes no lock."""
-    if not house.store.sqlite:
-        return await migrations.at(house.store)
+    """The revision the database is at, read beside those who write: a look takes no lock."""
     row = await house.store.reader.one(select(column("version_num")).select_from(table("alembic_version")))
     return str(row.version_num) if row is not None else ""
 
@@ -61,6 +59,8 @@ async def _state(house: House) -> tuple[dict[str, object], list[str]]:
         said["revision"] = await _revision(house)
         if said["revision"] != migrations.head():
             faults.append("the database is at another revision: tuanpu migrate")
+        elif await quarantine.standing(house.store.reader) is not None:
+            degraded.append("restored: in quarantine")
     except Exception as failure:
         faults.append(f"database: {type(failure).__name__}")
     if house.settings.redis.url and not await house.shared.ready():

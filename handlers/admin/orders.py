@@ -1,15 +1,20 @@
-"""Shipping from a phone: what has to leave, and the parcel numbers under which it left."""
+"""Shipping from a phone: what has to leave, its labels, the parcels in which it left; and orders the shop cancels."""
 
 from __future__ import annotations
 
+import secrets
 from datetime import datetime
 
-from handlers.intents import ListToShip, Ship
-from handlers.replies import Choice, Reply, ask, listing, reply
+from handlers.errands import CloseTrade
+from handlers.intents import ListToShip, SellerCancel, SellerCancelNow, Ship, ShowLabel
+from handlers.replies import Choice, Post, Reply, ask, confirm, listing, reply
 from handlers.routing import shop
 from models import carrier
-from models.order import Orders
+from models.order import UNPAID, NotNow, Orders
 from models.orderglance import OrderGlance, OrderSeen
+from models.parcel import Parcels
+from models.payment import Attempts
+from models.refund import Refunds
 
 PAGE = 4
 
@@ -26,17 +31,41 @@ async def to_ship(wish: ListToShip, orders: OrderGlance, now: datetime) -> Reply
     return said.now_seen("order", page[0].no) if len(page) == 1 else said
 
 
+@shop.on("面单 {order}", "面单", "label {order}")
+async def label(wish: ShowLabel, orders: Orders, glance: OrderGlance, now: datetime) -> Reply:
+    """One order's label to copy; from now on its buyer's changes are requests."""
+    if not wish.order:
+        return await _which_to_label(glance)
+    order = await orders.hold_any(wish.order)
+    if order.state == "paid":
+        order.pack(now)
+    seen = await glance.any_by_no(order.no)
+    return reply("admin/label", Choice("待发货", ListToShip()), order=seen).now_seen("order", order.no)
+
+
+async def _which_to_label(glance: OrderGlance) -> Reply:
+    waiting, _ = await glance.to_ship("", PAGE)
+    if not waiting:
+        return reply("admin/nothing_to_ship")
+    options = [(f"{o.no} {o.words}", o.no) for o in waiting]
+    return ask("admin/which_label", ShowLabel(), "order", options=options)
+
+
 @shop.on(
+    "发货 {order} {carrier} {tracking} 行 {lines}",
+    "发货 {order} {tracking} 行 {lines}",
     "发货 {order} {carrier} {tracking}",
     "发货 {order} {tracking}",
     "发货 {carrier} {tracking}",
     "发货 {tracking}",
+    "ship {order} {carrier} {tracking} lines {lines}",
+    "ship {order} {tracking} lines {lines}",
     "ship {order} {carrier} {tracking}",
     "ship {order} {tracking}",
     "ship {tracking}",
 )
-async def ship(wish: Ship, orders: Orders, glance: OrderGlance, now: datetime) -> Reply:
-    """It left with this number; the same text again changes nothing, another number puts the first right."""
+async def ship(wish: Ship, orders: Orders, parcels: Parcels, glance: OrderGlance) -> Reply:
+    """A parcel left with this number; the same text again changes nothing, another number puts the first right."""
     if not wish.order:
         waiting, more = await glance.to_ship("", PAGE)
         if len(waiting) != 1 or more:
@@ -50,10 +79,10 @@ async def ship(wish: Ship, orders: Orders, glance: OrderGlance, now: datetime) -
             return ask("admin/which_carrier", wish, "carrier", options=options, tracking=wish.tracking)
         name = fits[0]
     order = await orders.hold_any(wish.order)
-    new = order.ship(name, wish.tracking, now)
-    said = reply(
-        "admin/shipped", Choice("待发货", ListToShip()), no=order.no, carrier=name, tracking=wish.tracking, new=new
-    )
+    places = sorted({int(n) for n in wish.lines.replace(",", " ").replace("、", " ").split()})
+    sent = await parcels.send(order, name, wish.tracking, places)
+    facts = {"no": order.no, "carrier": name, "tracking": wish.tracking}
+    said = reply("admin/shipped", Choice("待发货", ListToShip()), sent=sent, split=bool(places or sent.rest), **facts)
     return said.now_seen("order", order.no)
 
 
@@ -62,3 +91,51 @@ def _which(wish: Ship, waiting: list[OrderSeen]) -> Reply:
         return reply("admin/nothing_to_ship")
     options = [(f"{o.no} {o.words}", o.no) for o in waiting]
     return ask("admin/which_order", wish, "order", options=options, tracking=wish.tracking)
+
+
+# -- the shop cannot keep it -----------------------------------------------------------------------------
+
+
+@shop.on("取消 {order} {reason}", "退单 {order} {reason}", "退单 {order}", "void {order} {reason}", "void {order}")
+async def seller_cancel(wish: SellerCancel, orders: OrderGlance) -> Reply:
+    """Shows what goes back to whom; four digits confirm it."""
+    order = await orders.any_by_no(wish.order)
+    _cancellable(order)
+    back_fen = order.total_fen - order.refunded_fen - order.spare_fen if order.paid_at else 0
+    now = SellerCancelNow(order.no, wish.reason.strip()[:40])
+    digits = f"{secrets.randbelow(9000) + 1000}"
+    return confirm("admin/cancel", now, digits, order=order, back_fen=back_fen, reason=now.reason)
+
+
+def _cancellable(order: OrderSeen) -> None:
+    if order.state not in ("pending", "paid") or order.tracking:
+        raise NotNow(order=order.no, state=order.state, word=order.word, act="cancel")
+
+
+@shop.on()
+async def seller_cancel_now(
+    wish: SellerCancelNow,
+    orders: Orders,
+    glance: OrderGlance,
+    attempts: Attempts,
+    refunds: Refunds,
+    post: Post,
+    now: datetime,
+) -> Reply:
+    """Confirmed: the goods return to the shelf, what was paid goes back, the buyer is told."""
+    order = await orders.hold_any(wish.order)
+    _cancellable(await glance.by_id(order.id))
+    cause = f"seller:{wish.reason}"
+    back_fen = 0
+    if order.state in UNPAID:
+        attempt = await attempts.open_of(order.id)
+        if attempt is None:
+            await orders.close(order, cause, actor="staff")
+        else:
+            order.begin_closing(cause, now, actor="staff")
+            post.send(CloseTrade(attempt.out_trade_no), key=f"close:{attempt.out_trade_no}:seller")
+    else:
+        await orders.undo(order, cause, actor="staff")
+        owed = await refunds.owe_all(order.id, "seller", now)
+        back_fen = owed.amount_fen if owed is not None else 0
+    return reply("admin/cancelled", Choice("待发货", ListToShip()), no=order.no, back_fen=back_fen, state=order.state)

@@ -28,6 +28,25 @@ def upgrade() -> None:
         sqlite_strict=True,
     )
     op.create_table(
+        "freight_template",
+        sa.Column("id", sa.BigInteger(), nullable=False),
+        sa.Column("by", sa.String(), nullable=False),
+        sa.Column("state", sa.String(), nullable=False),
+        sa.Column("made", Moment(), nullable=False),
+        sa.CheckConstraint("by IN ('piece','weight')", name=op.f("ck_freight_template_way_known")),
+        sa.CheckConstraint("state IN ('on','off')", name=op.f("ck_freight_template_state_known")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_freight_template")),
+        sqlite_strict=True,
+    )
+    op.create_index(
+        "uq_freight_template_live",
+        "freight_template",
+        ["state"],
+        unique=True,
+        sqlite_where=sa.text("state = 'on'"),
+        postgresql_where=sa.text("state = 'on'"),
+    )
+    op.create_table(
         "inbox",
         sa.Column("id", sa.BigInteger(), nullable=False),
         sa.Column("channel", sa.String(), nullable=False),
@@ -74,6 +93,18 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_product_changed"), "product", ["changed"], unique=False)
     op.create_table(
+        "promise",
+        sa.Column("id", sa.BigInteger(), nullable=False),
+        sa.Column("made", Moment(), nullable=False),
+        sa.Column("hours", sa.BigInteger(), nullable=False),
+        sa.Column("cutoff", sa.String(), nullable=False),
+        sa.Column("rests_until", Moment(), nullable=True),
+        sa.Column("notice", sa.String(), nullable=False),
+        sa.CheckConstraint("hours BETWEEN 1 AND 720", name=op.f("ck_promise_hours_sane")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_promise")),
+        sqlite_strict=True,
+    )
+    op.create_table(
         "scene",
         sa.Column("id", sa.BigInteger(), nullable=False),
         sa.Column("code", sa.String(), nullable=False),
@@ -100,11 +131,13 @@ def upgrade() -> None:
         sa.Column("id", sa.BigInteger(), nullable=False),
         sa.Column("follower_id", sa.BigInteger(), nullable=False),
         sa.Column("n", sa.BigInteger(), nullable=False),
+        sa.Column("title", sa.String(), nullable=False),
         sa.Column("name", sa.LargeBinary(), nullable=False),
         sa.Column("phone", sa.LargeBinary(), nullable=False),
         sa.Column("region", sa.LargeBinary(), nullable=False),
         sa.Column("detail", sa.LargeBinary(), nullable=False),
         sa.Column("changed", Moment(), nullable=False),
+        sa.Column("used", Moment(), nullable=False),
         sa.CheckConstraint("n >= 1 AND n <= 5", name=op.f("ck_address_place_in_book")),
         sa.ForeignKeyConstraint(["follower_id"], ["follower.id"], name=op.f("fk_address_follower_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_address")),
@@ -186,6 +219,24 @@ def upgrade() -> None:
         sqlite_strict=True,
     )
     op.create_index(op.f("ix_consent_follower_id_topic"), "consent", ["follower_id", "topic"], unique=False)
+    op.create_table(
+        "freight_zone",
+        sa.Column("id", sa.BigInteger(), nullable=False),
+        sa.Column("template_id", sa.BigInteger(), nullable=False),
+        sa.Column("place", sa.BigInteger(), nullable=False),
+        sa.Column("provinces", Json, nullable=False),
+        sa.Column("first", sa.BigInteger(), nullable=False),
+        sa.Column("first_fen", sa.BigInteger(), nullable=False),
+        sa.Column("further", sa.BigInteger(), nullable=False),
+        sa.Column("further_fen", sa.BigInteger(), nullable=False),
+        sa.Column("free_from_fen", sa.BigInteger(), nullable=True),
+        sa.CheckConstraint("first > 0 AND further >= 0", name=op.f("ck_freight_zone_steps_sane")),
+        sa.CheckConstraint("first_fen >= 0 AND further_fen >= 0", name=op.f("ck_freight_zone_fees_not_negative")),
+        sa.ForeignKeyConstraint(["template_id"], ["freight_template.id"], name=op.f("fk_freight_zone_template_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_freight_zone")),
+        sa.UniqueConstraint("template_id", "place", name=op.f("uq_freight_zone_template_id_place")),
+        sqlite_strict=True,
+    )
     op.create_table(
         "push_rule",
         sa.Column("follower_id", sa.BigInteger(), autoincrement=False, nullable=False),
@@ -281,6 +332,21 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("follower_id", name=op.f("pk_talk")),
         sqlite_strict=True,
     )
+    op.create_table(
+        "timed_discount",
+        sa.Column("id", sa.BigInteger(), nullable=False),
+        sa.Column("product_id", sa.BigInteger(), nullable=True),
+        sa.Column("percent", sa.BigInteger(), nullable=False),
+        sa.Column("begins", Moment(), nullable=False),
+        sa.Column("ends", Moment(), nullable=False),
+        sa.Column("stopped", Moment(), nullable=True),
+        sa.CheckConstraint("ends > begins", name=op.f("ck_timed_discount_ends_after_it_begins")),
+        sa.CheckConstraint("percent BETWEEN 1 AND 90", name=op.f("ck_timed_discount_percent_sane")),
+        sa.ForeignKeyConstraint(["product_id"], ["product.id"], name=op.f("fk_timed_discount_product_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_timed_discount")),
+        sqlite_strict=True,
+    )
+    op.create_index(op.f("ix_timed_discount_ends"), "timed_discount", ["ends"], unique=False)
     op.create_table(
         "card_scan",
         sa.Column("id", sa.BigInteger(), nullable=False),
@@ -408,21 +474,28 @@ def upgrade() -> None:
         sa.Column("goods_fen", sa.BigInteger(), nullable=False),
         sa.Column("discount_fen", sa.BigInteger(), nullable=False),
         sa.Column("freight_fen", sa.BigInteger(), nullable=False),
+        sa.Column("spare_fen", sa.BigInteger(), nullable=False),
         sa.Column("total_fen", sa.BigInteger(), nullable=False),
         sa.Column("refunded_fen", sa.BigInteger(), nullable=False),
         sa.Column("receiver", sa.LargeBinary(), nullable=False),
         sa.Column("phone", sa.LargeBinary(), nullable=False),
         sa.Column("region", sa.LargeBinary(), nullable=False),
         sa.Column("detail", sa.LargeBinary(), nullable=False),
-        sa.Column("note", sa.String(), nullable=False),
+        sa.Column("note", sa.LargeBinary(), nullable=False),
         sa.Column("ships", sa.Boolean(), nullable=False),
         sa.Column("play", sa.String(), nullable=False),
         sa.Column("group_id", sa.BigInteger(), nullable=True),
         sa.Column("made", Moment(), nullable=False),
         sa.Column("pay_until", Moment(), nullable=False),
         sa.Column("promise_hours", sa.BigInteger(), nullable=False),
+        sa.Column("promise_after", Moment(), nullable=True),
+        sa.Column("cutoff_at", Moment(), nullable=True),
+        sa.Column("cutoff_due", Moment(), nullable=True),
         sa.Column("paid_at", Moment(), nullable=True),
         sa.Column("promised_at", Moment(), nullable=True),
+        sa.Column("promised_again", Moment(), nullable=True),
+        sa.Column("promise_warned", sa.Boolean(), nullable=False),
+        sa.Column("packed_at", Moment(), nullable=True),
         sa.Column("shipped_at", Moment(), nullable=True),
         sa.Column("completed_at", Moment(), nullable=True),
         sa.Column("carrier", sa.String(), nullable=False),
@@ -436,7 +509,10 @@ def upgrade() -> None:
         sa.CheckConstraint(
             "refunded_fen >= 0 AND refunded_fen <= total_fen", name=op.f("ck_order_refunded_within_total")
         ),
-        sa.CheckConstraint("total_fen = goods_fen - discount_fen + freight_fen", name=op.f("ck_order_total_adds_up")),
+        sa.CheckConstraint("spare_fen >= 0", name=op.f("ck_order_spare_not_negative")),
+        sa.CheckConstraint(
+            "total_fen = goods_fen - discount_fen + freight_fen + spare_fen", name=op.f("ck_order_total_adds_up")
+        ),
         sa.CheckConstraint(
             "total_fen >= 0 AND freight_fen >= 0 AND goods_fen >= 0", name=op.f("ck_order_sums_not_negative")
         ),
@@ -532,31 +608,6 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_hold_kind_thing_state"), "hold", ["kind", "thing", "state"], unique=False)
     op.create_table(
-        "order_line",
-        sa.Column("id", sa.BigInteger(), nullable=False),
-        sa.Column("order_id", sa.BigInteger(), nullable=False),
-        sa.Column("sku_id", sa.BigInteger(), nullable=False),
-        sa.Column("code", sa.String(), nullable=False),
-        sa.Column("name", sa.String(), nullable=False),
-        sa.Column("spec", sa.String(), nullable=False),
-        sa.Column("unit", sa.String(), nullable=False),
-        sa.Column("quantity", sa.BigInteger(), nullable=False),
-        sa.Column("list_fen", sa.BigInteger(), nullable=False),
-        sa.Column("discount_fen", sa.BigInteger(), nullable=False),
-        sa.Column("amount_fen", sa.BigInteger(), nullable=False),
-        sa.Column("ships", sa.Boolean(), nullable=False),
-        sa.CheckConstraint(
-            "amount_fen = list_fen * quantity - discount_fen AND amount_fen >= 0",
-            name=op.f("ck_order_line_amount_adds_up"),
-        ),
-        sa.CheckConstraint("quantity > 0", name=op.f("ck_order_line_quantity_positive")),
-        sa.ForeignKeyConstraint(["order_id"], ["order.id"], name=op.f("fk_order_line_order_id")),
-        sa.ForeignKeyConstraint(["sku_id"], ["sku.id"], name=op.f("fk_order_line_sku_id")),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_order_line")),
-        sa.UniqueConstraint("order_id", "sku_id", name=op.f("uq_order_line_order_id_sku_id")),
-        sqlite_strict=True,
-    )
-    op.create_table(
         "order_move",
         sa.Column("id", sa.BigInteger(), nullable=False),
         sa.Column("order_id", sa.BigInteger(), nullable=False),
@@ -570,6 +621,46 @@ def upgrade() -> None:
         sqlite_strict=True,
     )
     op.create_index(op.f("ix_order_move_order_id"), "order_move", ["order_id"], unique=False)
+    op.create_table(
+        "parcel",
+        sa.Column("id", sa.BigInteger(), nullable=False),
+        sa.Column("order_id", sa.BigInteger(), nullable=False),
+        sa.Column("carrier", sa.String(), nullable=False),
+        sa.Column("tracking", sa.String(), nullable=False),
+        sa.Column("at", Moment(), nullable=False),
+        sa.ForeignKeyConstraint(["order_id"], ["order.id"], name=op.f("fk_parcel_order_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_parcel")),
+        sa.UniqueConstraint("order_id", "carrier", "tracking", name=op.f("uq_parcel_order_id_carrier_tracking")),
+        sqlite_strict=True,
+    )
+    op.create_index(op.f("ix_parcel_tracking"), "parcel", ["tracking"], unique=False)
+    op.create_table(
+        "order_line",
+        sa.Column("id", sa.BigInteger(), nullable=False),
+        sa.Column("order_id", sa.BigInteger(), nullable=False),
+        sa.Column("sku_id", sa.BigInteger(), nullable=False),
+        sa.Column("code", sa.String(), nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("spec", sa.String(), nullable=False),
+        sa.Column("unit", sa.String(), nullable=False),
+        sa.Column("quantity", sa.BigInteger(), nullable=False),
+        sa.Column("list_fen", sa.BigInteger(), nullable=False),
+        sa.Column("discount_fen", sa.BigInteger(), nullable=False),
+        sa.Column("amount_fen", sa.BigInteger(), nullable=False),
+        sa.Column("ships", sa.Boolean(), nullable=False),
+        sa.Column("parcel_id", sa.BigInteger(), nullable=True),
+        sa.CheckConstraint(
+            "amount_fen = list_fen * quantity - discount_fen AND amount_fen >= 0",
+            name=op.f("ck_order_line_amount_adds_up"),
+        ),
+        sa.CheckConstraint("quantity > 0", name=op.f("ck_order_line_quantity_positive")),
+        sa.ForeignKeyConstraint(["order_id"], ["order.id"], name=op.f("fk_order_line_order_id")),
+        sa.ForeignKeyConstraint(["parcel_id"], ["parcel.id"], name=op.f("fk_order_line_parcel_id")),
+        sa.ForeignKeyConstraint(["sku_id"], ["sku.id"], name=op.f("fk_order_line_sku_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_order_line")),
+        sa.UniqueConstraint("order_id", "sku_id", name=op.f("uq_order_line_order_id_sku_id")),
+        sqlite_strict=True,
+    )
     op.create_table(
         "payment",
         sa.Column("id", sa.BigInteger(), nullable=False),
@@ -606,6 +697,30 @@ def upgrade() -> None:
         postgresql_where=sa.text("state = 'credited'"),
     )
     op.create_table(
+        "ledger",
+        sa.Column("id", sa.BigInteger(), nullable=False),
+        sa.Column("at", Moment(), nullable=False),
+        sa.Column("txn", sa.String(), nullable=False),
+        sa.Column("account", sa.String(), nullable=False),
+        sa.Column("side", sa.String(), nullable=False),
+        sa.Column("amount_fen", sa.BigInteger(), nullable=False),
+        sa.Column("order_id", sa.BigInteger(), nullable=False),
+        sa.Column("payment_id", sa.BigInteger(), nullable=True),
+        sa.Column("refund_id", sa.BigInteger(), nullable=True),
+        sa.CheckConstraint(
+            "(side = 'debit' AND amount_fen > 0) OR (side = 'credit' AND amount_fen < 0)",
+            name=op.f("ck_ledger_side_sign"),
+        ),
+        sa.ForeignKeyConstraint(["order_id"], ["order.id"], name=op.f("fk_ledger_order_id")),
+        sa.ForeignKeyConstraint(["payment_id"], ["payment.id"], name=op.f("fk_ledger_payment_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_ledger")),
+        sa.UniqueConstraint("txn", "account", "side", name=op.f("uq_ledger_txn_account_side")),
+        sqlite_strict=True,
+    )
+    op.create_index(op.f("ix_ledger_at"), "ledger", ["at"], unique=False)
+    op.create_index(op.f("ix_ledger_order_id"), "ledger", ["order_id"], unique=False)
+    op.create_index(op.f("ix_ledger_payment_id"), "ledger", ["payment_id"], unique=False)
+    op.create_table(
         "refund",
         sa.Column("id", sa.BigInteger(), nullable=False),
         sa.Column("out_refund_no", sa.String(), nullable=False),
@@ -631,5 +746,16 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_refund_order_id"), "refund", ["order_id"], unique=False)
     op.create_index(op.f("ix_refund_state_next_try"), "refund", ["state", "next_try"], unique=False)
-    for table in ("audit", "consent", "order_move"):
+    op.create_table(
+        "ledger_link",
+        sa.Column("n", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("entry_id", sa.BigInteger(), nullable=False),
+        sa.Column("hash", sa.String(), nullable=False),
+        sa.Column("at", Moment(), nullable=False),
+        sa.ForeignKeyConstraint(["entry_id"], ["ledger.id"], name=op.f("fk_ledger_link_entry_id")),
+        sa.PrimaryKeyConstraint("n", name=op.f("pk_ledger_link")),
+        sa.UniqueConstraint("entry_id", name=op.f("uq_ledger_link_entry_id")),
+        sqlite_strict=True,
+    )
+    for table in ("audit", "consent", "order_move", "ledger", "ledger_link"):
         append_only(op.get_bind(), table)

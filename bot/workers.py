@@ -1,0 +1,35 @@
+"""Several processes of one command that begin and end together; this parent of theirs holds nothing else in memory."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Sequence
+
+CHILD = "TUANPU_CHILD"  # set in the environment of each
+
+
+def together(count: int, command: Sequence[str]) -> int:
+    """Run so many; when one ends, or this process is told to stop, all are told to. The worst exit status.
+
+    A child whose standard input ends has lost this parent, however that died.
+    """
+    environ = os.environ | {CHILD: "1"}
+    children = [subprocess.Popen(command, stdin=subprocess.PIPE, env=environ) for _ in range(count)]
+    told = False
+
+    def stop(*_: object) -> None:
+        nonlocal told
+        if told:  # once: a second signal would hit those who are on their way out
+            return
+        told = True
+        for child in children:
+            if child.poll() is None:
+                child.terminate()
+
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, stop)
+    os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
+    stop()
+    return max(abs(child.wait()) for child in children)

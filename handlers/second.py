@@ -1,0 +1,212 @@
+"""Second thoughts: another address, another spec, a note, while an order is not packed; afterwards a request."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from handlers.asking import Intent
+from handlers.intents import (
+    Browse,
+    CancelOrder,
+    ChangeAddress,
+    ChangeSpec,
+    NoteOrder,
+    PayOrder,
+    Person,
+    SetAddress,
+    ShowOrder,
+)
+from handlers.replies import Choice, Post, Reply, ask, listing, reply
+from handlers.routing import shop
+from models import amend
+from models.address import BOOK, PIECES, Addresses, AddressGlance, AddressUnclear, read_label, titled
+from models.base import Work
+from models.figures import Figures
+from models.follower import Follower
+from models.order import Orders
+from models.orderglance import OrderGlance, OrderSeen
+from models.prices import yuan
+from models.staff import Role, StaffRoom
+from models.words import is_no, plain
+
+LONGEST = 600  # characters of an address and its pieces
+LINES = 6
+
+
+async def _meant(no: str, me: Follower, orders: OrderGlance) -> list[OrderSeen]:
+    """The order that is named, or on screen; else all that may still change; [] when there is none."""
+    if no:
+        return [await orders.by_no(no, me.id)]
+    return [order for order in await orders.unfinished(me.id, LINES) if order.changeable]
+
+
+def _which(found: list[OrderSeen], act: type[Intent], **said: str) -> Reply:
+    lines = [Choice(f"{o.no} {o.words}", act(order=o.no, **said)) for o in found[:LINES]]  # type: ignore[call-arg]
+    return listing("orders/which", lines)
+
+
+def _done(template: str, order: OrderSeen, **facts: object) -> Reply:
+    step = Choice("去付款", PayOrder(order.no)) if order.state == "pending" else Choice("看订单", ShowOrder(order.no))
+    return reply(template, step, order=order, **facts).now_seen("order", order.no)
+
+
+async def _request(order: OrderSeen, what: str, words: str, staff: StaffRoom, post: Post, now: datetime) -> Reply:
+    """Packed or shipped: the merchant is asked, the buyer is told that this is a request and no promise."""
+    if order.state in ("closed", "closing", "completed"):
+        return reply("second/over", Choice("看订单", ShowOrder(order.no)), Choice("人工", Person()), order=order)
+    for who in await staff.on_duty(Role.CLERK):
+        said = reply("second/request", order=order, what=what, words=words)
+        post.tell(who, said, key=f"request:{order.no}:{what}:{who}:{now:%Y%m%d%H%M%S}")
+    return reply(
+        "second/asked", Choice("看订单", ShowOrder(order.no)), Choice("人工", Person()), order=order, what=what
+    )
+
+
+# -- where it goes ---------------------------------------------------------------------------------------
+
+
+@shop.on(
+    "改地址 {order} {line}",
+    "改地址 {order}",
+    "改地址 {line}",
+    "改地址",
+    "换地址 {order} {line}",
+    "换地址 {order}",
+    "换地址 {line}",
+    "换地址",
+    "change address {order} {line}",
+    "change address",
+)
+async def change_address(
+    wish: ChangeAddress,
+    me: Follower,
+    work: Work,
+    orders: Orders,
+    glance: OrderGlance,
+    addresses: Addresses,
+    book: AddressGlance,
+    staff: StaffRoom,
+    post: Post,
+    figures: Figures,
+    now: datetime,
+) -> Reply | Intent:
+    """For this order only; with no order that may change, it is the book's matter."""
+    found = await _meant(wish.order, me, glance)
+    if len(found) > 1:
+        return _which(found, ChangeAddress, line=wish.line)
+    if not found or found[0].state in ("closed", "completed") or not found[0].ships:
+        return SetAddress(line=wish.line)
+    order = found[0]
+    wish = wish.filled(order=order.no)
+    if is_no(wish.more):
+        return reply("address/left", Choice("看订单", ShowOrder(order.no)))
+    said = PIECES.join(piece for piece in (wish.line, wish.more) if piece)[:LONGEST]
+    if not said:
+        options = [(f"{k.title} {k.label.masked()}".strip(), f"{BOOK}{k.n}") for k in await book.book(me.id)]
+        if not options:
+            return ask("second/where", ChangeAddress(order.no), "line", order=order)
+        lines = [Choice(label, ChangeAddress(order.no, value)) for label, value in options]
+        asked = ask("second/where", ChangeAddress(order.no), "line", order=order)
+        return replace(asked, lines=tuple(lines))
+    typed = not said.startswith(BOOK)
+    if typed:
+        try:
+            to = read_label(titled(said)[1])
+        except AddressUnclear as no:
+            asking = ChangeAddress(order.no, said)
+            return ask(f"address/ask_{no.facts['field']}", asking, "more", known=no.facts["known"])
+    else:
+        place = said.removeprefix(BOOK)
+        to = (await addresses.mean(me.id, int(place) if place.isascii() and place.isdigit() else 0, now)).label
+    if not order.changeable:
+        return await _request(order, "address", to.one_line(), staff, post, now)
+    changed = await amend.readdress(work, await orders.hold(order.no, me.id), to, figures)
+    await work.session.flush()
+    after = await glance.by_no(order.no, me.id)
+    where = to.one_line() if typed else to.masked()
+    return _done("second/address", after, where=where, back_fen=changed.back_fen, was_fen=order.total_fen)
+
+
+# -- what is in it ---------------------------------------------------------------------------------------
+
+
+@shop.on(
+    "换规格 {order} {spec}", "换规格 {order}", "换规格 {spec}", "换规格", "change spec {order} {spec}", "change spec"
+)
+async def change_spec(
+    wish: ChangeSpec,
+    me: Follower,
+    work: Work,
+    orders: Orders,
+    glance: OrderGlance,
+    staff: StaffRoom,
+    post: Post,
+    now: datetime,
+) -> Reply:
+    """Another spec of the same goods; both stocks move in one step, what became cheaper goes back."""
+    found = await _meant(wish.order, me, glance)
+    if len(found) > 1:
+        return _which(found, ChangeSpec, spec=wish.spec)
+    if not found:
+        return reply("second/none", Choice("看看商品", Browse()))
+    seen = found[0]
+    if seen.state in ("pending", "closing"):
+        return reply("second/unpaid", Choice("取消订单", CancelOrder(seen.no)), order=seen).now_seen("order", seen.no)
+    if not seen.changeable:
+        return await _request(seen, "spec", wish.spec, staff, post, now)
+    wish = wish.filled(order=seen.no)
+    if not wish.line and len(seen.lines) > 1:
+        lines = [Choice(x.words, wish.filled(line=n)) for n, x in enumerate(seen.lines[:LINES], 1)]
+        return listing("second/which_line", lines, order=seen)
+    order = await orders.hold(seen.no, me.id)
+    rows = await orders.lines(order.id)
+    line = rows[min(max(wish.line, 1), len(rows)) - 1]
+    others = await amend.other_specs(work, order, line)
+    if not others or order.play:
+        raise amend.SpecStays(order=order.no, why="play" if order.play else "none")
+    want = plain(wish.spec).replace(" ", "")
+    fits = [pair for pair in others if plain(pair[1].label).replace(" ", "") == want]
+    fits = fits or [pair for pair in others if len(want) > 1 and want in plain(pair[1].label).replace(" ", "")]
+    if len(fits) != 1:
+        options = [(f"{sku.label} ¥{yuan(sku.price_fen)}", sku.label) for _, sku in others if sku.left > 0]
+        if not options:
+            raise amend.SpecStays(order=order.no, why="none")
+        asked = ask("second/which_spec", wish.filled(spec=""), "spec", options=options, line=line.words)
+        return asked.now_seen("order", seen.no)
+    goods, sku = fits[0]
+    before = line.words
+    changed = await amend.respec(work, order, line, sku, goods)
+    await work.session.flush()
+    after = await glance.by_no(seen.no, me.id)
+    return _done("second/spec", after, before=before, now_is=line.words, back_fen=changed.back_fen)
+
+
+# -- a note ----------------------------------------------------------------------------------------------
+
+
+@shop.on("备注 {order} {words}", "备注 {order}", "备注 {words}", "备注", "note {order} {words}", "note {words}")
+async def note(
+    wish: NoteOrder,
+    me: Follower,
+    work: Work,
+    orders: Orders,
+    glance: OrderGlance,
+    staff: StaffRoom,
+    post: Post,
+    now: datetime,
+) -> Reply:
+    """A word to the merchant that stands on the packing list."""
+    found = await _meant(wish.order, me, glance)
+    if len(found) > 1:
+        return _which(found, NoteOrder, words=wish.words)
+    if not found:
+        return reply("second/none", Choice("看看商品", Browse()))
+    order = found[0]
+    if not wish.words:
+        asked = ask("second/what_note", NoteOrder(order.no), "words", order=order, most=amend.LONGEST_NOTE)
+        return asked.now_seen("order", order.no)
+    if not order.changeable:
+        return await _request(order, "note", wish.words[: amend.LONGEST_NOTE], staff, post, now)
+    await amend.note(work, await orders.hold(order.no, me.id), wish.words)
+    return _done("second/noted", order, words=wish.words.strip()[: amend.LONGEST_NOTE])

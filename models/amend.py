@@ -1,0 +1,168 @@
+"""Second thoughts (改地址, 换规格, 备注): what may still change of an order that is not packed, and what it costs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select, update
+
+from models import product
+from models.address import Label
+from models.base import Contended, Invariant, Refusal, Work
+from models.figures import Figures
+from models.freight import NoFreightThere, province_of, tariff
+from models.hold import Hold
+from models.order import Order, OrderLine, Orders
+from models.payment import Attempts, Payments
+from models.pricing import Line
+from models.product import Product, Sku, SoldOut
+from models.refund import Refunds
+
+LONGEST_NOTE = 100  # characters
+
+
+class Dearer(Refusal):
+    """It would cost more than what was paid. Facts: order, what (freight, spec), more_fen."""
+
+
+class BeingPaid(Refusal):
+    """The sum would change while somebody may be paying it. Facts: order."""
+
+
+class SpecStays(Refusal):
+    """A spec bought in a play, or before it is paid, is not changed. Facts: order, why (play, unpaid, none)."""
+
+
+@dataclass(frozen=True)
+class Changed:
+    """What a change did to the money: `back_fen` goes back (paid), `total_fen` is the sum now."""
+
+    back_fen: int
+    total_fen: int
+
+
+async def note(work: Work, order: Order, words: str, *, actor: str = "buyer") -> None:
+    """Another note on the parcel ("" takes it off). Raises NotNow."""
+    order.amend("note", work.now, actor=actor)
+    order.note = words.strip()[:LONGEST_NOTE]
+
+
+async def readdress(work: Work, order: Order, to: Label, figures: Figures, *, actor: str = "buyer") -> Changed:
+    """Send it elsewhere, at that place's freight. Raises NotNow, NoFreightThere, Dearer, BeingPaid."""
+    before, province = province_of(order.region), province_of(to.region)
+    order.amend("address", work.now, actor=actor)
+    freight_fen = order.freight_fen
+    if order.ships and province != before:
+        fee = (await tariff(work, figures)).fee(await _travelling(work, order), province)
+        freight_fen = fee.fen
+    changed = await _settle(work, order, order.freight_fen - freight_fen, "freight")
+    order.freight_fen = freight_fen
+    order.receiver, order.phone, order.region, order.detail = to.name, to.phone, to.region, to.detail
+    if order.state == "pending":
+        order.recount()
+    return Changed(changed, order.total_fen)
+
+
+async def respec(work: Work, order: Order, line: OrderLine, sku: Sku, goods: Product) -> Changed:
+    """Another spec of the same product in the same number, both stocks moved in this step.
+
+    The line keeps its discount in proportion. Raises NotNow, SpecStays, SoldOut, Dearer; Contended when somebody was
+    faster.
+    """
+    if order.play or order.state != "paid":
+        raise SpecStays(order=order.no, why="play" if order.play else "unpaid")
+    if sku.left < line.quantity:
+        facts = {"product": goods.code, "name": goods.name, "spec": sku.label}
+        raise SoldOut(**facts, left=max(0, sku.left), asked=line.quantity)
+    gross = sku.price_fen * line.quantity
+    old_gross = line.list_fen * line.quantity
+    discount = line.discount_fen * gross // old_gross if old_gross else 0
+    order.amend(f"spec {line.spec} → {sku.label}"[:80], work.now)
+    back = await _settle(work, order, line.amount_fen - (gross - discount), "spec")
+    await _swap(work, order, line.sku_id, sku.id, line.quantity)
+    order.goods_fen += gross - old_gross
+    order.discount_fen += discount - line.discount_fen
+    line.sku_id, line.spec, line.list_fen = sku.id, sku.label, sku.price_fen
+    line.discount_fen, line.amount_fen = discount, gross - discount
+    return Changed(back, order.total_fen)
+
+
+async def _settle(work: Work, order: Order, less_fen: int, what: str) -> int:
+    """What became cheaper goes back (0 for an unpaid order, whose sum changes); Dearer for what became dearer."""
+    if order.state == "pending":
+        if less_fen and await Attempts(work).open_of(order.id) is not None:
+            raise BeingPaid(order=order.no)
+        return 0
+    if less_fen < 0:
+        raise Dearer(order=order.no, what=what, more_fen=-less_fen)
+    if less_fen:
+        order.cheaper(less_fen)
+        payment = await Payments(work).credited_to(order.id)
+        if payment is None:  # nothing was paid for it
+            raise Contended
+        # The order's version counts its changes: each has a refund of its own.
+        await Refunds(work).owe(payment, less_fen, "change", work.now, seq=order.version)
+    return less_fen
+
+
+async def _travelling(work: Work, order: Order) -> list[Line]:
+    rows = await work.all(
+        select(OrderLine, Sku.weight_g).join(Sku, Sku.id == OrderLine.sku_id).where(OrderLine.order_id == order.id)
+    )
+    return [Line(x.sku_id, x.quantity, x.list_fen, x.ships, x.discount_fen, weight_g=weight or 0) for x, weight in rows]
+
+
+async def _swap(work: Work, order: Order, old: int, new: int, quantity: int) -> None:
+    """The old spec back on the shelf, the new one off it; the lower id first, as everybody locks."""
+    for sku_id, by in sorted([(old, quantity), (new, -quantity)]):
+        await product.adjust(work, sku_id, by)
+    moved = await work.session.execute(
+        update(Hold)
+        .where(*_taken(order.id, old, quantity))
+        .values(thing=new)
+        .returning(Hold.id)
+        .execution_options(synchronize_session=False)
+    )
+    if moved.first() is None:
+        raise Contended
+
+
+def _taken(order_id: int, sku_id: int, quantity: int) -> tuple[Any, ...]:
+    return (
+        Hold.order_id == order_id,
+        Hold.kind == "stock",
+        Hold.thing == sku_id,
+        Hold.quantity == quantity,
+        Hold.state == "taken",
+    )
+
+
+async def other_specs(work: Work, order: Order, line: OrderLine) -> list[tuple[Product, Sku]]:
+    """The specs that a line may be changed to: others of its product that the order does not hold already."""
+    mine = {x.sku_id for x in await Orders(work).lines(order.id)}
+    rows = (
+        await work.session.execute(
+            select(Product, Sku)
+            .join(Sku, Sku.product_id == Product.id)
+            .where(Product.code == line.code)
+            .order_by(Sku.place, Sku.id)
+            .execution_options(populate_existing=True)
+        )
+    ).all()
+    return [(goods, sku) for goods, sku in rows if sku.id not in mine]
+
+
+__all__ = [
+    "BeingPaid",
+    "Changed",
+    "Dearer",
+    "NoFreightThere",
+    "SpecStays",
+    "note",
+    "other_specs",
+    "readdress",
+    "respec",
+]
+
+INVARIANTS: tuple[Invariant, ...] = ()

@@ -1,0 +1,74 @@
+"""What an order is made of: its lines, as they were called and priced when it was made, and its steps along edges."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, exists, select
+from sqlalchemy.orm import Mapped, mapped_column
+
+from models.base import Base, Invariant
+from models.hold import Hold
+
+
+class OrderLine(Base):
+    """So many pieces of one spec."""
+
+    __tablename__ = "order_line"
+    __table_args__ = (
+        UniqueConstraint("order_id", "sku_id"),
+        CheckConstraint("quantity > 0", name="quantity_positive"),
+        CheckConstraint("amount_fen = list_fen * quantity - discount_fen AND amount_fen >= 0", name="amount_adds_up"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    order_id: Mapped[int] = mapped_column(ForeignKey("order.id"))
+    sku_id: Mapped[int] = mapped_column(ForeignKey("sku.id"))
+    code: Mapped[str]
+    name: Mapped[str]
+    spec: Mapped[str] = mapped_column(default="")
+    unit: Mapped[str] = mapped_column(default="份")
+    quantity: Mapped[int]
+    list_fen: Mapped[int]
+    discount_fen: Mapped[int] = mapped_column(default=0)
+    amount_fen: Mapped[int]
+    ships: Mapped[bool] = mapped_column(default=True)
+    parcel_id: Mapped[int | None] = mapped_column(ForeignKey("parcel.id"))  # in which it left
+
+    @property
+    def words(self) -> str:
+        """龙井 250g ×2"""
+        return " ".join(p for p in (self.name, self.spec, f"×{self.quantity}") if p)
+
+
+class OrderMove(Base):
+    """One step along an edge; from a state to itself: something of the order was changed."""
+
+    __tablename__ = "order_move"
+    __table_args__ = (Index(None, "order_id"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    order_id: Mapped[int] = mapped_column(ForeignKey("order.id"))
+    before: Mapped[str]
+    after: Mapped[str]
+    actor: Mapped[str]
+    cause: Mapped[str] = mapped_column(default="")
+    at: Mapped[datetime]
+
+
+INVARIANTS = (
+    Invariant(
+        "order_lines_held",
+        "what an order's lines want is what it holds of the stock",
+        select(OrderLine.id).where(
+            ~exists()
+            .where(
+                Hold.order_id == OrderLine.order_id,
+                Hold.kind == "stock",
+                Hold.thing == OrderLine.sku_id,
+                Hold.quantity == OrderLine.quantity,
+            )
+            .correlate(OrderLine)
+        ),
+    ),
+)

@@ -1,0 +1,407 @@
+"""For everything that must always hold a fault is planted, and `tuanpu verify` finds it.
+
+The faults are planted by SQL into a copy of a lived-in shop from which keys, checks and triggers were taken away; a
+transaction that is rolled back keeps one fault from the next.
+"""
+
+import sqlite3
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lived import KINDS, Lived, copied, copy_of, lived_in
+from servers import Postgres
+from sqlalchemy import bindparam, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+from town import Blank
+
+from models import tables
+from models.base import Moment
+from models.store import Store
+from models.verify import broken, offenders
+
+MINUTE = timedelta(minutes=1)
+AGO = timedelta(minutes=40)
+NEW = 900_001  # the id of a row that is planted
+
+
+@dataclass(frozen=True)
+class Fault:
+    """`pick` finds the row to spoil, `acts` spoil it (:id), `names` finds what the invariant is to name; else :id.
+
+    A fault that is forgiven for a while is there since :begun.
+    """
+
+    pick: str
+    acts: tuple[str, ...]
+    names: str = ""
+
+
+def fault(pick: str, *acts: str, names: str = "") -> Fault:
+    return Fault(f"SELECT {pick}", acts, names)
+
+
+def twin(table: str, **changed: str) -> str:
+    """An act: the row :id once more, under the id NEW, with some columns changed (SQL expressions)."""
+    columns = [column.name for column in tables.metadata.tables[table].columns]
+    given = {"id": str(NEW)} | changed
+    listed = ", ".join(f'"{name}"' for name in columns)
+    values = ", ".join(given.get(name, f'"{name}"') for name in columns)
+    return f'INSERT INTO "{table}" ({listed}) SELECT {values} FROM "{table}" WHERE id = :id'
+
+
+PLANTED = f"SELECT {NEW}"
+PAID_IN_GROUP = "s.id FROM seat s JOIN groupbuy g ON g.id = s.group_id WHERE s.state = 'taken' AND g.state"
+ORDER_OF = "(SELECT order_id FROM seat WHERE id = :id)"
+GROUP_OF = "(SELECT group_id FROM seat WHERE id = :id)"
+ROW_OF_ORDER = 'id FROM "order" WHERE state'
+
+FAULTS: dict[str, Fault] = {
+    # -- what was heard, and who is there
+    "inbox_answered": fault("max(id) FROM inbox", "UPDATE inbox SET answer = NULL WHERE id = :id"),
+    "inbox_forgotten": fault("max(id) FROM inbox", "UPDATE inbox SET heard = :begun WHERE id = :id"),
+    "talk_number": fault("max(follower_id) FROM talk", "UPDATE talk SET number = -1 WHERE follower_id = :id"),
+    "talk_counts_missed": fault(
+        "max(follower_id) FROM talk", "UPDATE talk SET missed = missed + 1 WHERE follower_id = :id"
+    ),
+    "follower_left": fault("id FROM follower WHERE following", "UPDATE follower SET left_at = :now WHERE id = :id"),
+    "staff_role_known": fault("max(id) FROM staff", "UPDATE staff SET role = 9 WHERE id = :id"),
+    "staff_code_role_known": fault("max(id) FROM staff_code", "UPDATE staff_code SET role = 9 WHERE id = :id"),
+    "staff_bound": fault(
+        "max(id) FROM staff",
+        "UPDATE audit SET act = 'bound' WHERE follower_id = (SELECT follower_id FROM staff WHERE id = :id)",
+    ),
+    "audit_named": fault("max(id) FROM audit", "UPDATE audit SET act = '' WHERE id = :id"),
+    "tick_slot": fault("max(name) FROM tick", "UPDATE tick SET slot = -1 WHERE name = :id"),
+    "answer_known": fault(
+        "max(topic) FROM shop_answer",
+        "UPDATE shop_answer SET topic = '天气' WHERE topic = :id",
+        names="SELECT '天气'",
+    ),
+    "speech_not_overspent": fault(
+        "max(follower_id) FROM speech", "UPDATE speech SET typed_used = 21 WHERE follower_id = :id"
+    ),
+    # -- what was promised
+    "outbox_follower": fault(
+        "max(id) FROM outbox WHERE kind = 'notice'", "UPDATE outbox SET follower_id = NULL WHERE id = :id"
+    ),
+    "outbox_push_campaign": fault(
+        "max(id) FROM outbox WHERE kind = 'push'", "UPDATE outbox SET campaign_id = NULL WHERE id = :id"
+    ),
+    "outbox_leased_to_somebody": fault(
+        "id FROM outbox WHERE state = 'due'", "UPDATE outbox SET state = 'leased', token = '' WHERE id = :id"
+    ),
+    "outbox_ended_dated": fault(
+        "max(id) FROM outbox WHERE state = 'done'", "UPDATE outbox SET done_at = NULL WHERE id = :id"
+    ),
+    "outbox_in_time": fault("id FROM outbox WHERE state = 'due'", "UPDATE outbox SET due = :begun WHERE id = :id"),
+    # -- goods, offers, carts
+    "stock_held_within": fault("max(id) FROM sku", "UPDATE sku SET held = on_hand + 1 WHERE id = :id"),
+    "offer_ended_dated": fault(
+        "max(id) FROM group_offer WHERE state = 'on'", "UPDATE group_offer SET state = 'off' WHERE id = :id"
+    ),
+    "cart_quantity": fault("max(id) FROM cart_line", "UPDATE cart_line SET quantity = 100 WHERE id = :id"),
+    "address_in_book": fault("max(id) FROM address", "UPDATE address SET n = 6 WHERE id = :id"),
+    # -- groups and seats
+    "group_seats_counted": fault(
+        f"{PAID_IN_GROUP} = 'forming'",
+        "UPDATE seat SET state = 'freed' WHERE id = :id",
+        names="SELECT group_id FROM seat WHERE id = :id",
+    ),
+    "group_seat_within": fault(f"{PAID_IN_GROUP} = 'forming'", "UPDATE seat SET n = 7 WHERE id = :id"),
+    "group_filled_full": fault(
+        "id FROM groupbuy WHERE state = 'filled'", "UPDATE groupbuy SET size = size + 1 WHERE id = :id"
+    ),
+    "group_ended_dated": fault(
+        "id FROM groupbuy WHERE state = 'filled'", "UPDATE groupbuy SET ended = NULL WHERE id = :id"
+    ),
+    "group_judged": fault(
+        "id FROM groupbuy WHERE state = 'forming'", "UPDATE groupbuy SET deadline = :begun WHERE id = :id"
+    ),
+    "group_head_sits": fault(
+        "id FROM groupbuy WHERE state = 'forming'",
+        "UPDATE groupbuy SET head_id = (SELECT follower_id FROM staff WHERE role = 4) WHERE id = :id",
+    ),
+    "group_ends_for_all": fault(
+        f"{PAID_IN_GROUP} = 'forming'",
+        f"UPDATE groupbuy SET state = 'failed', ended = :begun WHERE id = {GROUP_OF}",
+        names=f"SELECT {ORDER_OF}",
+    ),
+    "group_refund_true": fault(
+        "max(id) FROM refund WHERE reason = 'late'", "UPDATE refund SET reason = 'group_failed' WHERE id = :id"
+    ),
+    "seat_has_order": fault(f"{PAID_IN_GROUP} = 'filled'", "UPDATE seat SET order_id = -1 WHERE id = :id"),
+    "seat_follows_order": fault("id FROM seat WHERE state = 'held'", "UPDATE seat SET state = 'taken' WHERE id = :id"),
+    "seat_paid_in_time": fault(
+        f"{PAID_IN_GROUP} = 'failed'", f'UPDATE "order" SET paid_at = :now WHERE id = {ORDER_OF}'
+    ),
+    "order_forming_seated": fault(
+        f"{PAID_IN_GROUP} = 'forming'", "UPDATE seat SET state = 'freed' WHERE id = :id", names=f"SELECT {ORDER_OF}"
+    ),
+    # -- cards
+    "card_own_scan": fault(
+        "max(id) FROM card_scan",
+        "UPDATE card_scan SET follower_id = (SELECT follower_id FROM card WHERE id = card_scan.card_id) WHERE id = :id",
+    ),
+    "card_media_dated": fault("id FROM card WHERE media_id <> ''", "UPDATE card SET media_until = NULL WHERE id = :id"),
+    # -- holds
+    "hold_sums_to_stock_held": fault("id FROM sku WHERE held > 0", "UPDATE sku SET held = held + 1 WHERE id = :id"),
+    "hold_matches_lines": fault(
+        "max(id) FROM order_line",
+        "UPDATE order_line SET quantity = quantity + 1 WHERE id = :id",
+        names="SELECT order_id FROM order_line WHERE id = :id",
+    ),
+    "hold_kept_while_payable": fault(
+        f"{ROW_OF_ORDER} = 'pending'", "UPDATE hold SET state = 'freed' WHERE order_id = :id"
+    ),
+    "hold_freed_if_closed": fault(f"{ROW_OF_ORDER} = 'closed'", "UPDATE hold SET state = 'taken' WHERE order_id = :id"),
+    "hold_ends": fault("max(id) FROM hold WHERE state = 'held'", "UPDATE hold SET until = :begun WHERE id = :id"),
+    "hold_outlives_attempt": fault(
+        "h.id FROM hold h JOIN attempt a ON a.order_id = h.order_id WHERE h.state = 'held' AND a.state = 'live'",
+        "UPDATE attempt SET expires = :later WHERE order_id = (SELECT order_id FROM hold WHERE id = :id)",
+    ),
+    "hold_follows_order": fault(f"{ROW_OF_ORDER} = 'shipped'", "UPDATE hold SET state = 'held' WHERE order_id = :id"),
+    "hold_taken_if_paid": fault(f"{ROW_OF_ORDER} = 'shipped'", "UPDATE hold SET state = 'freed' WHERE order_id = :id"),
+    # -- orders
+    "order_lines_add_up": fault(
+        f"{ROW_OF_ORDER} = 'shipped'", 'UPDATE "order" SET total_fen = total_fen + 1 WHERE id = :id'
+    ),
+    "order_discount_shared": fault(f"{ROW_OF_ORDER} = 'shipped'", 'UPDATE "order" SET discount_fen = 1 WHERE id = :id'),
+    "order_moves_along_edges": fault(
+        "id FROM order_move WHERE after = 'shipped'",
+        "UPDATE order_move SET after = 'pending' WHERE id = :id",
+        names="SELECT order_id FROM order_move WHERE id = :id",
+    ),
+    "order_moves_connected": fault(
+        "max(id) FROM order_move WHERE before = 'shipped'",
+        "UPDATE order_move SET before = 'forming' WHERE id = :id",
+        names="SELECT order_id FROM order_move WHERE id = :id",
+    ),
+    "order_at_its_last_move": fault(
+        f"{ROW_OF_ORDER} = 'completed'", "UPDATE \"order\" SET state = 'shipped' WHERE id = :id"
+    ),
+    "order_paid_dated": fault(f"{ROW_OF_ORDER} = 'shipped'", 'UPDATE "order" SET paid_at = NULL WHERE id = :id'),
+    "order_unpaid_ends": fault(f"{ROW_OF_ORDER} = 'pending'", 'UPDATE "order" SET pay_until = :begun WHERE id = :id'),
+    "order_closing_ends": fault(
+        f"{ROW_OF_ORDER} = 'closed' AND closed_cause = 'buyer'",
+        "UPDATE \"order\" SET state = 'closing' WHERE id = :id",
+        "UPDATE order_move SET at = :begun WHERE order_id = :id",
+    ),
+    "order_paid_in_full": fault(f"{ROW_OF_ORDER} = 'shipped'", "DELETE FROM payment WHERE order_id = :id"),
+    "order_refunds_add_up": fault(f"{ROW_OF_ORDER} = 'shipped'", 'UPDATE "order" SET refunded_fen = 1 WHERE id = :id'),
+    # -- attempts and payments
+    "attempt_ends_with_order": fault(
+        "a.id FROM attempt a JOIN \"order\" o ON o.id = a.order_id WHERE o.state = 'closed'",
+        "UPDATE attempt SET state = 'live' WHERE id = :id",
+    ),
+    "attempt_one_open": fault(
+        "id FROM attempt WHERE state = 'live'",
+        twin("attempt", out_trade_no="'tp-another'"),
+        names="SELECT order_id FROM attempt WHERE id = :id",
+    ),
+    "attempt_asked": fault(
+        "id FROM attempt WHERE state = 'live'", "UPDATE attempt SET ask_next = :begun WHERE id = :id"
+    ),
+    "attempt_ends": fault("id FROM attempt WHERE state = 'live'", "UPDATE attempt SET expires = :begun WHERE id = :id"),
+    "attempt_paid_in_money": fault(
+        "id FROM attempt WHERE state = 'live'", "UPDATE attempt SET state = 'paid' WHERE id = :id"
+    ),
+    "payment_of_its_attempt": fault(
+        "max(id) FROM payment", "UPDATE payment SET out_trade_no = 'tp-another' WHERE id = :id"
+    ),
+    "payment_matches_order": fault(
+        "max(id) FROM payment WHERE state = 'credited'", "UPDATE payment SET amount_fen = amount_fen - 1 WHERE id = :id"
+    ),
+    "orphan_goes_back": fault(
+        "id FROM payment WHERE state = 'orphan'", "UPDATE payment SET refund_reserved_fen = 0 WHERE id = :id"
+    ),
+    "closed_goes_back": fault(
+        "p.id FROM payment p JOIN \"order\" o ON o.id = p.order_id WHERE o.state = 'closed' AND p.state = 'credited'",
+        "UPDATE payment SET refund_reserved_fen = refund_reserved_fen - 1 WHERE id = :id",
+    ),
+    # -- refunds
+    "refund_within_payment": fault(
+        "max(id) FROM refund",
+        "UPDATE refund SET amount_fen = amount_fen * 2 WHERE id = :id",
+        names="SELECT payment_id FROM refund WHERE id = :id",
+    ),
+    "refund_at_most_fifty": fault(
+        "max(id) FROM refund",
+        *(twin("refund", id=str(NEW + n), seq=str(n), out_refund_no=f"'rf{n}'") for n in range(1, 51)),
+        names="SELECT payment_id FROM refund WHERE id = :id",
+    ),
+    "refund_of_its_order": fault("max(id) FROM refund", "UPDATE refund SET order_id = order_id - 1 WHERE id = :id"),
+    "refund_done_dated": fault(
+        "id FROM refund WHERE state = 'done'", "UPDATE refund SET done_at = NULL WHERE id = :id"
+    ),
+    "refund_sums_to_reserved": fault(
+        "max(id) FROM payment WHERE state = 'credited'",
+        "UPDATE payment SET refund_reserved_fen = refund_reserved_fen + 1 WHERE id = :id",
+    ),
+    "refund_in_hand": fault("id FROM refund WHERE state = 'due'", "UPDATE refund SET next_try = :begun WHERE id = :id"),
+    # -- what may be pushed
+    "subscription_asked": fault(
+        "max(id) FROM subscription WHERE state = 'live'",
+        "UPDATE subscription SET topic = 'nobody asked' WHERE id = :id",
+    ),
+    "subscription_left_dated": fault(
+        "max(id) FROM subscription WHERE state = 'left'", "UPDATE subscription SET left_at = NULL WHERE id = :id"
+    ),
+    "push_asked": fault(
+        "max(id) FROM outbox WHERE kind = 'push'",
+        "UPDATE consent SET act = 'weekly' WHERE follower_id = (SELECT follower_id FROM outbox WHERE id = :id)",
+    ),
+    "push_not_left": fault(
+        "max(id) FROM outbox WHERE kind = 'push'",
+        "INSERT INTO consent (id, follower_id, at, act, topic, words, key)"
+        f" SELECT {NEW}, follower_id, due, 'leave_all', '', '退订', '' FROM outbox WHERE id = :id",
+        "UPDATE outbox SET done_at = :now WHERE id = :id",
+    ),
+    "push_once_each": fault("max(id) FROM outbox WHERE kind = 'push'", twin("outbox", key="'again'"), names=PLANTED),
+    "campaign_says_something": fault("max(id) FROM campaign", "UPDATE campaign SET text = '' WHERE id = :id"),
+    "campaign_on_time": fault(
+        "id FROM campaign WHERE state = 'planned'", "UPDATE campaign SET due = :begun WHERE id = :id"
+    ),
+    "campaign_counts_its_pushes": fault(
+        "max(id) FROM campaign", "UPDATE campaign SET reached = reached + 1 WHERE id = :id"
+    ),
+    "campaign_ended_dated": fault(
+        "id FROM campaign WHERE state = 'done'", "UPDATE campaign SET done_at = NULL WHERE id = :id"
+    ),
+    "campaign_cancelled_is_silent": fault(
+        "max(id) FROM outbox WHERE kind = 'push'",
+        "UPDATE campaign SET state = 'cancelled' WHERE id = (SELECT campaign_id FROM outbox WHERE id = :id)",
+        "UPDATE outbox SET state = 'due' WHERE id = :id",
+    ),
+}
+
+
+# -- where they are planted ------------------------------------------------------------------------------
+
+
+async def bare(lived: Lived, folder: Path, postgres: Postgres) -> str:
+    """The URL of a copy of the lived-in shop that keeps nobody from writing nonsense."""
+    if lived.url.startswith("sqlite"):
+        file = folder / "bare.db"
+        with sqlite3.connect(file) as copy:
+            copy.execute("ATTACH ? AS lived", (lived.url.removeprefix("sqlite:///"),))
+            for name in tables.metadata.tables:
+                copy.execute(f'CREATE TABLE "{name}" AS SELECT * FROM lived."{name}"')
+        return f"sqlite:///{file}"
+    url = await copied(lived.url, folder, postgres)
+    store = Store(url)
+    async with store.engine.begin() as connection:
+        for one in (
+            "SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname) FROM pg_constraint"
+            " WHERE connamespace = 'public'::regnamespace AND contype IN ('f', 'c', 'u') ORDER BY contype = 'u'",
+            "SELECT format('DROP INDEX %s', indexrelid::regclass) FROM pg_index JOIN pg_class c ON c.oid = indrelid"
+            " WHERE relnamespace = 'public'::regnamespace AND indisunique AND NOT indisprimary",
+            "SELECT format('ALTER TABLE %I DISABLE TRIGGER USER', tablename) FROM pg_tables"
+            " WHERE schemaname = 'public'",
+        ):
+            for (statement,) in (await connection.execute(text(one))).all():
+                await connection.execute(text(statement))
+    await store.close()
+    return url
+
+
+@pytest.fixture(scope="session", params=KINDS)
+async def books(
+    request: pytest.FixtureRequest, blank: Blank, postgres: Postgres, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[tuple[Store, Lived]]:
+    """The lived-in shop without keys, checks and triggers."""
+    lived = await lived_in(request.param, blank, postgres)
+    store = Store(await bare(lived, tmp_path_factory.mktemp("bare"), postgres))
+    yield store, lived
+    await store.close()
+
+
+async def ask(connection: AsyncConnection, sql: str, lived: Lived, id: Any) -> list[Any]:
+    moments = {"now": lived.now, "begun": lived.now - AGO, "later": lived.now + timedelta(days=1)}
+    given: dict[str, Any] = {"id": id} | moments
+    wanted = {name: value for name, value in given.items() if f":{name}" in sql}
+    timed = [bindparam(name, type_=Moment()) for name in moments if name in wanted]
+    result = await connection.execute(text(sql).bindparams(*timed), wanted)
+    return [row[0] for row in result] if result.returns_rows else []
+
+
+async def plant(connection: AsyncConnection, one: Fault, lived: Lived) -> set[Any]:
+    """Spoil a row; what the invariant has to name."""
+    picked = [id for id in await ask(connection, one.pick, lived, None) if id is not None]
+    assert picked, f"the lived-in shop has no row to spoil: {one.pick}"
+    for act in one.acts:
+        await ask(connection, act, lived, picked[0])
+    return set(await ask(connection, one.names, lived, picked[0])) if one.names else {picked[0]}
+
+
+# -- the tests -------------------------------------------------------------------------------------------
+
+KNOWN = {invariant.name: invariant for _, invariant in tables.invariants()}
+
+
+def test_every_invariant_has_a_planted_fault_and_every_fault_an_invariant() -> None:
+    assert set(FAULTS) == set(KNOWN)
+
+
+async def test_a_shop_that_has_lived_breaks_nothing(books: tuple[Store, Lived]) -> None:
+    """Not now, and not tomorrow but for what is late by then."""
+    store, lived = books
+    assert await offenders(store, lived.now) == []
+    late = await offenders(store, lived.now + timedelta(days=7))
+    assert {i.name for _, i, _ in late} == {i.name for i in KNOWN.values() if i.grace_minutes is not None} - {
+        "order_closing_ends",
+        "group_ends_for_all",
+    }
+
+
+@pytest.mark.parametrize("name", sorted(FAULTS))
+async def test_a_planted_fault_is_found_and_named(books: tuple[Store, Lived], name: str) -> None:
+    """And one that is younger than its grace is not: what is late by a moment is nobody's alarm yet."""
+    store, lived = books
+    invariant = KNOWN[name]
+    moments = [lived.now]
+    if invariant.grace_minutes is not None:
+        ends = lived.now - AGO + timedelta(minutes=invariant.grace_minutes)
+        moments = [ends - MINUTE, ends + MINUTE]
+    async with store.engine.connect() as connection:
+        before = [set(await broken(connection, invariant, at)) for at in moments]
+        wanted = await plant(connection, FAULTS[name], lived)
+        after = [set(await broken(connection, invariant, at)) for at in moments]
+        await connection.rollback()
+    found = [now - then for now, then in zip(after, before, strict=True)]
+    assert found[-1] == wanted
+    assert not any(found[:-1])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_verify_names_every_broken_invariant_with_what_broke_it(
+    kind: str, blank: Blank, postgres: Postgres, tmp_path: Path
+) -> None:
+    lived = await lived_in(kind, blank, postgres)
+    spoilt = ("talk_number", "group_seats_counted", "order_refunds_add_up")
+    async with copy_of(lived, tmp_path, postgres) as store:
+        wanted = {}
+        async with store.engine.begin() as connection:
+            for name in spoilt:
+                wanted[name] = await plant(connection, FAULTS[name], lived)
+        found = {i.name: (module, set(ids)) for module, i, ids in await offenders(store, lived.now)}
+    assert {name: found[name][1] for name in spoilt} == wanted
+    assert found["talk_number"][0] == "models.talk"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_verify_waits_for_nobody_and_nobody_for_it(
+    kind: str, blank: Blank, postgres: Postgres, tmp_path: Path
+) -> None:
+    """It reads beside a transaction that is open, and does not see half of it."""
+    lived = await lived_in(kind, blank, postgres)
+    async with copy_of(lived, tmp_path, postgres) as store:
+        other = Store(str(store.engine.url.render_as_string(hide_password=False)))
+        async with store.session() as session, session.begin():
+            await session.execute(text("UPDATE talk SET number = -1"))
+            assert await offenders(other, lived.now) == []
+        assert {i.name for _, i, _ in await offenders(other, lived.now)} == {"talk_number"}
+        await other.close()
