@@ -74,12 +74,12 @@ class Server:
         """Until it listens; raises Stopped."""
         end = time.monotonic() + PATIENCE
         while True:
+            if self.process.poll() is not None or time.monotonic() > end:
+                raise Stopped(self.words())  # also where somebody else has come to listen on its port
             try:
                 socket.create_connection((HOST, self.port), timeout=1).close()
                 return
             except OSError:
-                if self.process.poll() is not None or time.monotonic() > end:
-                    raise Stopped(self.words()) from None
                 time.sleep(0.05)
 
     def words(self) -> str:

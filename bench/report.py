@@ -71,6 +71,9 @@ def _page(turns: Mapping[str, Turn], facts: Mapping[str, str]) -> Iterator[str]:
             f"Other work on the server's core: {statistics.median(noisy):.1%} of it in the median measurement,"
             f" {max(noisy):.1%} in the worst; over {NOISY:.0%} in {loud} of {len(noisy)}."
         )
+        if statistics.median(noisy) > NOISY:
+            yield ""
+            yield "**The machine was busy with other things: these figures do not count, measure again.**"
 
 
 def _median(turn: Turn, what: str) -> float:

@@ -136,7 +136,7 @@ class House:
         self.ticks = Ticks()
         self.shop = load(providable)
         self.counts: dict[str, int] = {}
-        self.stopping = False
+        self.stopping = self.closed = False
         rooms: dict[str, Room] = {}
         if settings.wechat:
             rooms["wechat"] = Room(settings.wechat.room_bytes, "bytes", settings.wechat.tappable, pictures=True)
@@ -264,8 +264,10 @@ class House:
         await self.look_all()
 
     async def stop(self, seconds: float = STOP_SECONDS) -> None:
-        """Take nothing new, finish what is in hand within so many seconds, close."""
-        self.stopping = self.courier.paused = True
+        """Take nothing new, finish what is in hand within so many seconds, close; once."""
+        if self.closed:
+            return
+        self.stopping = self.closed = self.courier.paused = True
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self.ticks.rest()

@@ -73,6 +73,7 @@ async def backup(settings: Settings, file: Path, clock: Clock | None = None) -> 
 
 async def _copy(store: Store, partial: Path, now: datetime, *, checks: bool) -> Broken:
     await asyncio.to_thread(_copy_sqlite, Path(store.path), partial)
+    await asyncio.to_thread(_settle_sqlite, partial)  # what is damaged has no invariants
     found: Broken = []
     if checks:
         copy = Store(f"sqlite:///{partial}")
@@ -80,7 +81,7 @@ async def _copy(store: Store, partial: Path, now: datetime, *, checks: bool) -> 
             found = await verify.offenders(copy, now)
         finally:
             await copy.close()
-    await asyncio.to_thread(_settle_sqlite, partial)
+        await asyncio.to_thread(_settle_sqlite, partial)
     return found
 
 
@@ -108,11 +109,12 @@ def _appearing(file: Path) -> Iterator[Path]:
         raise Unfit(f"{file} cannot be written: {failure.strerror}.") from None
     try:
         yield partial
-        _sync(partial)
-        partial.rename(file)
-        _sync(file.parent)
-    except OSError as failure:
-        raise Unfit(f"{file} cannot be written: {failure.strerror}.", 1) from None
+        try:
+            _sync(partial)
+            partial.rename(file)
+            _sync(file.parent)
+        except OSError as failure:
+            raise Unfit(f"{file} cannot be written: {failure.strerror}.", 1) from None
     finally:
         for left in (partial, *_beside(partial)):
             left.unlink(missing_ok=True)
@@ -120,16 +122,22 @@ def _appearing(file: Path) -> Iterator[Path]:
 
 def _copy_sqlite(live: Path, partial: Path) -> None:
     """One snapshot, by SQLite's own hand: a copy of the file alone would miss what stands in its -wal."""
-    with _connected(live) as source, _connected(partial) as copy:
-        source.backup(copy)
+    try:
+        with _connected(live) as source, _connected(partial) as copy:
+            source.backup(copy)
+    except sqlite3.Error as failure:
+        raise Unfit(f"the database could not be copied: {failure}", 1) from None
 
 
 def _settle_sqlite(file: Path) -> None:
     """One file, without a -wal, whole; raises Unfit."""
-    with _connected(file) as copy:
-        copy.execute("PRAGMA journal_mode=DELETE")
-        said = copy.execute("PRAGMA integrity_check(1)").fetchone()[0]
-        torn = copy.execute("PRAGMA foreign_key_check").fetchone()
+    try:
+        with _connected(file) as copy:
+            copy.execute("PRAGMA journal_mode=DELETE")
+            said = copy.execute("PRAGMA integrity_check(1)").fetchone()[0]
+            torn = copy.execute("PRAGMA foreign_key_check").fetchone() if said == "ok" else None
+    except sqlite3.Error as failure:
+        said, torn = str(failure), None
     if said != "ok":
         raise Unfit(f"the database is damaged: {said}", 1)
     if torn is not None:

@@ -6,7 +6,9 @@ import logging
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from handlers.asking import Intent
 from handlers.errands import AskRefund, AskTrade, packed
+from handlers.intents import RefundSeen, TradeSeen
 from handlers.replies import Errand
 from models import outbox, quarantine
 from models.audit import record
@@ -45,6 +47,13 @@ async def begin(work: Work) -> Counter[str]:
     done.update(trade=len(trades), refund=len(refunds))
     await record(work, None, "restore", {"restored": held.since.isoformat()} | dict(done))
     return done
+
+
+def unheard(fact: Intent) -> bool:
+    """Whether the cashier has said nothing: to go on its own schedule later is not enough for a restored shop."""
+    if isinstance(fact, TradeSeen):
+        return fact.state == "UNKNOWN"
+    return isinstance(fact, RefundSeen) and not fact.state
 
 
 async def look(house: House) -> None:

@@ -280,6 +280,7 @@ class Order(Section):
     promise_warn_hours: Count = 4
     promise_again_hours: Count = 24
     receive_days: Count = 15
+    pickup_at: Annotated[str, Field(max_length=60)] = ""
     freight_fen: Annotated[int, Field(ge=0, le=1_000_000)] = 800
     freight_free_from_fen: Annotated[int, Field(ge=0, le=100_000_000)] = 9900
     max_unpaid: Count = 5

@@ -26,7 +26,7 @@ from models.order import OrderPlaced
 from models.prices import yuan
 from models.product import NotForSale, ProductGlance, SoldOut
 from models.talk import Talking
-from models.words import plain, quantity
+from models.words import counted, plain
 
 PAGE = 6
 NAME = 12  # characters of a name in a list
@@ -51,8 +51,9 @@ async def add(
     if goods is None:
         raise NotForSale(product=what.product)
     many, said = what.quantity, what.spec
-    if not many and (pieces := quantity(said)) is not None:
-        many, said = pieces, ""
+    if not many:
+        said, pieces = counted(said)
+        many = pieces or 0
     many = many or 1
     place = 1 if len(goods.specs) == 1 else _spec(goods, said)
     if not place:

@@ -23,7 +23,7 @@ from models.orderglance import OrderGlance
 from models.prices import yuan
 from models.pricing import Quote
 from models.product import NotForSale, Products, Sku, SoldOut
-from models.words import number, plain, quantity
+from models.words import counted, number, plain, quantity
 
 NEAR = 3
 _MANY = r"(?P<n>[0-9]{1,4}|[一二两三四五六七八九十百]{1,4})\s?[盒罐袋包饼件份个提条瓶箱桶块支只套组颗枚筒板]?"
@@ -53,8 +53,9 @@ async def buy(wish: Buy, me: Follower, products: Products, figures: Figures, cat
         return reply("checkout/which_product", Choice("看看商品", Browse()))
     product = await products.get(wish.product)
     product.on_shelf()
-    if not wish.quantity and (pieces := quantity(wish.spec)):  # 买 A1 两盒
-        wish = wish.filled(quantity=pieces, spec="")
+    spec, pieces = counted(wish.spec)  # 买 A1 两盒, 买 A1 250g x2
+    if pieces and not wish.quantity:
+        wish = wish.filled(quantity=pieces, spec=spec)
     skus = await products.skus(product.id)
     if not skus:
         raise NotForSale(product=wish.product)
@@ -189,6 +190,8 @@ def _placed(order: Order, quote: Quote, items: Sequence[Item], where: str, figur
         where=where,
         pay_url=f"{figures.public_url}/pay/{order.pay_code}",
         pay_until=order.pay_until,
+        rests_until=order.promise_after,
+        hours=order.promise_hours,
     )
     return said.now_seen("order", order.no)
 

@@ -63,7 +63,7 @@ async def _hand_over(
         except NotForSale:
             facts = {}
         things.append((line.words, str(facts.get(HANDED, ""))))
-    if not seen.ships:
+    if not seen.ships and not seen.pickup_code:
         (await orders.hold_id(order_id)).deliver(now)
     said = reply("fulfilment/handed_over", Choice("看订单", ShowOrder(seen.no)), order=seen, things=things)
     post.tell(seen.follower_id, said, key=f"handed:{seen.no}")

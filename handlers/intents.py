@@ -39,6 +39,7 @@ StockMove = Annotated[str, Slot("move", r"[+-]?[0-9]{1,5}", str, 2)]
 
 PlaceName = Annotated[str, Slot("place", "|".join(sorted(TITLES, key=len, reverse=True)), TITLES.__getitem__, 1)]
 Cutoff = Annotated[str, Slot("cutoff", r"[0-9]{1,2}(?::[0-9]{2}|[点时])", str, 2)]
+PickupCode = Annotated[str, Slot("pickup", r"[2-9a-hjkmnp-z]{6}", str.upper, 1)]
 LineNumbers = Annotated[str, Slot("lines", r"[0-9]{1,2}(?:[,、 ]+[0-9]{1,2})*", str, 2)]
 Carrier = Annotated[str, Slot("carrier", "|".join(carrier.WORDS), carrier.named, 1)]
 Tracking = Annotated[str, Slot("tracking", r"[a-z]{0,4}[0-9][0-9a-z-]{2,24}", str.upper, 1)]
@@ -179,6 +180,8 @@ class ChangeAddress(Intent, verb="changeaddress", changes=True, personal=True): 
 @dataclass(frozen=True)
 class ChangeSpec(Intent, verb="changespec", changes=True, personal=True): order: OrderNo = ""; spec: Spec = ""; line: Number = 0
 @dataclass(frozen=True)
+class PickUp(Intent, verb="pickup", changes=True, personal=True): order: OrderNo = ""
+@dataclass(frozen=True)
 class NoteOrder(Intent, verb="note", changes=True, personal=True): order: OrderNo = ""; words: Words = ""
 
 # -- group-buys (groupbuy) -----------------------------------------------------------------------------
@@ -228,6 +231,8 @@ class ListToShip(Coded, verb="toship", personal=True, role=Role.CLERK): after: s
 class Ship(Intent, verb="ship", changes=True, role=Role.CLERK): order: OrderNo = ""; carrier: Carrier = ""; tracking: Tracking = ""; lines: LineNumbers = ""
 @dataclass(frozen=True)
 class ShowLabel(Intent, verb="label", changes=True, personal=True, role=Role.CLERK): order: OrderNo = ""
+@dataclass(frozen=True)
+class HandOut(Intent, verb="handout", changes=True, role=Role.CLERK): code: PickupCode = ""
 @dataclass(frozen=True)
 class SellerCancel(Intent, verb="sellercancel", personal=True, role=Role.MANAGER): order: OrderNo = ""; reason: Words = ""
 @dataclass(frozen=True)

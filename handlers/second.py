@@ -14,6 +14,7 @@ from handlers.intents import (
     NoteOrder,
     PayOrder,
     Person,
+    PickUp,
     SetAddress,
     ShowOrder,
 )
@@ -126,6 +127,27 @@ async def change_address(
     after = await glance.by_no(order.no, me.id)
     where = to.one_line() if typed else to.masked()
     return _done("second/address", after, where=where, back_fen=changed.back_fen, was_fen=order.total_fen)
+
+
+@shop.on("自提 {order}", "自提", "到店自提", "我自己来取", "pick up {order}", "pick up")
+async def pick_up(
+    wish: PickUp, me: Follower, work: Work, orders: Orders, glance: OrderGlance, figures: Figures
+) -> Reply:
+    """Fetched at the shop: the freight goes back, and a code is shown at the counter."""
+    if not figures.order.pickup_at:
+        return reply("second/no_pickup", Choice("看看商品", Browse()))
+    found = [o for o in await _meant(wish.order, me, glance) if o.ships or o.pickup_code]
+    if len(found) > 1:
+        return _which(found, PickUp)
+    if not found:
+        return reply("second/none", Choice("看看商品", Browse()))
+    order, back_fen = found[0], 0
+    if not order.pickup_code:
+        changed = await amend.pick_up(work, await orders.hold(order.no, me.id))
+        back_fen = changed.back_fen
+        await work.session.flush()
+        order = await glance.by_no(order.no, me.id)
+    return _done("second/pickup", order, at=figures.order.pickup_at, back_fen=back_fen)
 
 
 # -- what is in it ---------------------------------------------------------------------------------------

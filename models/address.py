@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import CheckConstraint, ForeignKey, UniqueConstraint, select
 from sqlalchemy.orm import Mapped, mapped_column
@@ -193,14 +193,15 @@ class Addresses(Shelf[Address]):
         found.title = title or found.title
         found.name, found.phone = label.name, label.phone
         found.region, found.detail = label.region, label.detail
-        found.changed = found.used = now
+        found.changed, found.used = now, _newest(book, now)
         await self.session.flush()
         return found
 
     async def mean(self, follower_id: int, which: int | str, now: datetime) -> Address:
         """Orders go to this place (number or name) from now on. Raises NoSuchAddress."""
-        found = self._named(await self.book(follower_id), which)
-        found.used = now
+        book = await self.book(follower_id)
+        found = self._named(book, which)
+        found.used = _newest(book, now)
         await self.session.flush()
         return found
 
@@ -221,6 +222,11 @@ class Addresses(Shelf[Address]):
             if which in (address.n, address.title) and which:
                 return address
         raise NoSuchAddress(which=which, count=len(book))
+
+
+def _newest(book: list[Address], now: datetime) -> datetime:
+    """A moment after every other, however fast somebody changes their mind."""
+    return max([now, *(a.used + timedelta(microseconds=1) for a in book)])
 
 
 def _meant(address: Address) -> tuple[datetime, int]:

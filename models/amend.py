@@ -9,7 +9,7 @@ from sqlalchemy import select, update
 
 from models import product
 from models.address import Label
-from models.base import Contended, Invariant, Refusal, Work
+from models.base import Contended, Invariant, Refusal, Work, fresh_code
 from models.figures import Figures
 from models.freight import NoFreightThere, province_of, tariff
 from models.hold import Hold
@@ -56,12 +56,21 @@ async def readdress(work: Work, order: Order, to: Label, figures: Figures, *, ac
     if order.ships and province != before:
         fee = (await tariff(work, figures)).fee(await _travelling(work, order), province)
         freight_fen = fee.fen
-    changed = await _settle(work, order, order.freight_fen - freight_fen, "freight")
+    less_fen = order.freight_fen - freight_fen
+    await _allowed(work, order, less_fen, "freight")
     order.freight_fen = freight_fen
     order.receiver, order.phone, order.region, order.detail = to.name, to.phone, to.region, to.detail
-    if order.state == "pending":
-        order.recount()
-    return Changed(changed, order.total_fen)
+    return await _settled(work, order, less_fen)
+
+
+async def pick_up(work: Work, order: Order, *, actor: str = "buyer") -> Changed:
+    """Its buyer fetches it at the shop: no freight, and a code to show. Raises NotNow, BeingPaid."""
+    order.amend("pick up", work.now, actor=actor)
+    less_fen = order.freight_fen
+    await _allowed(work, order, less_fen, "freight")
+    code = await fresh_code(work, Order.pickup_code, "", 6)
+    order.freight_fen, order.ships, order.pickup_code = 0, False, code
+    return await _settled(work, order, less_fen)
 
 
 async def respec(work: Work, order: Order, line: OrderLine, sku: Sku, goods: Product) -> Changed:
@@ -79,31 +88,38 @@ async def respec(work: Work, order: Order, line: OrderLine, sku: Sku, goods: Pro
     old_gross = line.list_fen * line.quantity
     discount = line.discount_fen * gross // old_gross if old_gross else 0
     order.amend(f"spec {line.spec} → {sku.label}"[:80], work.now)
-    back = await _settle(work, order, line.amount_fen - (gross - discount), "spec")
+    less_fen = line.amount_fen - (gross - discount)
+    await _allowed(work, order, less_fen, "spec")
     await _swap(work, order, line.sku_id, sku.id, line.quantity)
     order.goods_fen += gross - old_gross
     order.discount_fen += discount - line.discount_fen
     line.sku_id, line.spec, line.list_fen = sku.id, sku.label, sku.price_fen
     line.discount_fen, line.amount_fen = discount, gross - discount
-    return Changed(back, order.total_fen)
+    return await _settled(work, order, less_fen)
 
 
-async def _settle(work: Work, order: Order, less_fen: int, what: str) -> int:
-    """What became cheaper goes back (0 for an unpaid order, whose sum changes); Dearer for what became dearer."""
+async def _allowed(work: Work, order: Order, less_fen: int, what: str) -> None:
+    """Dearer for what a paid order would cost more; BeingPaid when the sum would change under somebody's thumb."""
     if order.state == "pending":
         if less_fen and await Attempts(work).open_of(order.id) is not None:
             raise BeingPaid(order=order.no)
-        return 0
-    if less_fen < 0:
+    elif less_fen < 0:
         raise Dearer(order=order.no, what=what, more_fen=-less_fen)
+
+
+async def _settled(work: Work, order: Order, less_fen: int) -> Changed:
+    """The sums after a change: an unpaid order costs something else now, a paid one gets the difference back."""
+    if order.state == "pending":
+        order.recount()
+        return Changed(0, order.total_fen)
     if less_fen:
         order.cheaper(less_fen)
+        change = order.version  # counts the order's changes: each has a refund of its own
         payment = await Payments(work).credited_to(order.id)
         if payment is None:  # nothing was paid for it
             raise Contended
-        # The order's version counts its changes: each has a refund of its own.
-        await Refunds(work).owe(payment, less_fen, "change", work.now, seq=order.version)
-    return less_fen
+        await Refunds(work).owe(payment, less_fen, "change", work.now, seq=change)
+    return Changed(less_fen, order.total_fen)
 
 
 async def _travelling(work: Work, order: Order) -> list[Line]:

@@ -16,6 +16,7 @@ class OrderFigures:
     promise_hours: int = 48
     promise_warn_hours: int = 4  # staff are told so long before a promise breaks
     promise_again_hours: int = 24  # the new time of a promise that broke
+    pickup_at: str = ""  # where orders can be fetched, with its hours; "": nowhere
     receive_days: int = 15  # what was shipped counts as received after this
     freight_fen: int = 800
     freight_free_from_fen: int = 9900

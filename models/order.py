@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, bindparam, func, select, tuple_
+from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, bindparam, func, select, text, tuple_
 from sqlalchemy.orm import Mapped, WriteOnlyMapped, declared_attr, mapped_column, relationship
 
 from models import hold
@@ -48,6 +48,7 @@ EDGES = frozenset(
 )
 UNPAID = ("pending", "closing")
 PAID = ("paid", "forming", "shipped", "completed")
+PICKED_UP: Any = dict.fromkeys(("sqlite_where", "postgresql_where"), text("pickup_code <> ''"))
 OPEN_TO_CHANGE = ("pending", "paid", "forming")
 
 
@@ -85,6 +86,7 @@ class Order(Root):
         Index(None, "follower_id", "state"),
         Index(None, "state", "pay_until"),
         Index(None, "group_id"),
+        Index("uq_order_pickup_code", "pickup_code", unique=True, **PICKED_UP),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -104,6 +106,7 @@ class Order(Root):
     detail: Mapped[str] = mapped_column(Sealed, default="")
     note: Mapped[str] = mapped_column(Sealed, default="")
     ships: Mapped[bool] = mapped_column(default=True)
+    pickup_code: Mapped[str] = mapped_column(default="")  # fetched by its buyer, who shows this
     play: Mapped[str] = mapped_column(default="")
     group_id: Mapped[int | None] = mapped_column(ForeignKey("groupbuy.id"))
     made: Mapped[datetime]
@@ -205,11 +208,11 @@ class Order(Root):
         """The total after a change to an order that nobody has paid."""
         self.total_fen = self.goods_fen - self.discount_fen + self.freight_fen + self.spare_fen
 
-    def deliver(self, now: datetime) -> None:
-        """Nothing of it travels: it is the buyer's with the money."""
+    def deliver(self, now: datetime, cause: str = "delivered", *, actor: str = "house") -> None:
+        """Nothing of it travels: it is the buyer's, with the money or when it is picked up."""
         if self.ships:
             raise NotNow(order=self.no, state=self.state, word=self.word, act="deliver")
-        self._go("completed", now, "delivered", actor="house", out_of=("paid",))
+        self._go("completed", now, cause, actor=actor, out_of=("paid",))
         self.completed_at = now
         self.tell(OrderCompleted(*self.facts()))
 
@@ -279,6 +282,10 @@ class Orders(Shelf[Order]):
     async def by_pay_code(self, code: str) -> Order:
         """The order that this pay link pays, its row locked: whoever holds the link may pay."""
         return self._known(await self._one(select(Order).where(Order.pay_code == code), hold=True), "")
+
+    async def by_pickup_code(self, code: str) -> Order:
+        """The order that is fetched with this code, its row locked."""
+        return self._known(await self._one(select(Order).where(Order.pickup_code == code), hold=True), code)
 
     async def unpaid_of(self, follower_id: int) -> list[Order]:
         """What waits for this person's payment, oldest first."""

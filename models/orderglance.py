@@ -85,6 +85,7 @@ class OrderSeen:
     detail: str
     note: str
     ships: bool
+    pickup_code: str
     play: str
     group_id: int | None
     made: datetime
@@ -115,13 +116,14 @@ class OrderSeen:
     @property
     def waiting(self) -> tuple[LineSeen, ...]:
         """The lines that travel and have not left."""
-        return tuple(line for line in self.lines if line.ships and line.parcel_id is None)
+        travels = () if self.pickup_code else self.lines
+        return tuple(line for line in travels if line.ships and line.parcel_id is None)
 
     @property
     def where(self) -> str:
         """张* 138****8000 浙江省杭州市西湖区***: as it may be shown again; "" when nothing travels."""
         label = Label(self.receiver, self.phone, self.region, self.detail)
-        return label.masked() if self.receiver else ""
+        return label.masked() if self.receiver and not self.pickup_code else ""
 
     @property
     def word(self) -> str:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, exists, select
+from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, Invariant
-from models.hold import Hold
 
 
 class OrderLine(Base):
@@ -58,17 +57,11 @@ class OrderMove(Base):
 
 INVARIANTS = (
     Invariant(
-        "order_lines_held",
-        "what an order's lines want is what it holds of the stock",
+        "order_line_adds_up",
+        "a line costs its pieces less its share of the discounts, and never less than nothing",
         select(OrderLine.id).where(
-            ~exists()
-            .where(
-                Hold.order_id == OrderLine.order_id,
-                Hold.kind == "stock",
-                Hold.thing == OrderLine.sku_id,
-                Hold.quantity == OrderLine.quantity,
-            )
-            .correlate(OrderLine)
+            (OrderLine.amount_fen != OrderLine.list_fen * OrderLine.quantity - OrderLine.discount_fen)
+            | (OrderLine.amount_fen < 0)
         ),
     ),
 )

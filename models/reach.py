@@ -20,7 +20,8 @@ from models.outbox import Outbox
 from models.subscription import PushRule, Subscription, why_not, with_rules
 
 BATCH = 2000
-CHANNELS = ("wechat", "weibo")
+ROOMS = {"wechat": 600, "weibo": 280}  # characters of one push
+CHANNELS = tuple(ROOMS)
 # In the order in which they are told to the merchant.
 WHYS = ("not_asked", "left", "paused", "week_full", "price", "unfollowed", "no_way")
 

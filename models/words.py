@@ -147,6 +147,7 @@ _QUANTITY = re.compile(
     rf"(?:我?(?:再|先|就|一共|总共|共)?(?:来|要|买|给我|拿|加|下单|拍|下|订)?(?:个)?\s?)?"
     rf"(?:[x×*✕]\s?({_NUMERAL})|({_NUMERAL})\s?([{MEASURES}])|(俩|仨))(?:的|吧|就行|就好|就够了|够了)*"
 )
+_COUNTED = re.compile(r"(.+?)(\s[^\s]+|\s?[x×*✕]\s?[0-9]{1,3})", re.IGNORECASE)
 _CIRCLED = {ord(c): str(n) for start in "❶➀➊" for n, c in enumerate((chr(ord(start) + i) for i in range(10)), 1)}
 
 
@@ -199,6 +200,18 @@ def quantity(text: str) -> int | None:
     if found[4]:
         return 2 if found[4] == "俩" else 3
     return number(found[1] or found[2]) or None
+
+
+def counted(text: str) -> tuple[str, int | None]:
+    """What is wanted and how many of it: 50g 罐装 x2 -> ("50g 罐装", 2), 两盒 -> ("", 2), 10 小泡 -> ("10 小泡", None).
+
+    None where no number of pieces is said; then the words stay whole.
+    """
+    if (whole := quantity(text)) is not None:
+        return "", whole
+    found = _COUNTED.fullmatch(text.strip())
+    many = quantity(found[2]) if found else None
+    return (found[1].strip(), many) if found and many else (text, None)
 
 
 # Sounds ------------------------------------------------------------------------

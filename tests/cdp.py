@@ -50,7 +50,7 @@ class Page:
             raise AssertionError(thrown.get("exception", {}).get("description") or thrown["text"])
         return told["result"].get("value")
 
-    async def wait(self, condition: str, seconds: float = 10) -> Any:
+    async def wait(self, condition: str, seconds: float = 30) -> Any:
         """Waits until the JavaScript `condition` is truthy and gives its value; raises AssertionError."""
         deadline = asyncio.get_running_loop().time() + seconds
         value = f"const v = {condition}; return v?.nodeType ? true : v"  # a node does not come over by value
@@ -118,9 +118,8 @@ class Page:
         """Writes what the window shows, or the element `of` with some pixels around it, as a small PNG."""
         clip: dict[str, Any] = {}
         if of:
-            x, y, w, h = await self.js(
-                f"(r => [r.x, r.y, r.width, r.height])(document.querySelector({json.dumps(of)}).getBoundingClientRect())"
-            )
+            where = f"document.querySelector({json.dumps(of)}).getBoundingClientRect()"
+            x, y, w, h = await self.js(f"(r => [r.x, r.y, r.width, r.height])({where})")
             box = {"x": x - margin, "y": y - margin, "width": w + 2 * margin, "height": h + 2 * margin}
             clip = {"clip": box | {"scale": scale}}
         shot = await self.do("Page.captureScreenshot", format="png", **clip)

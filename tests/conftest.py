@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis.configuration import set_hypothesis_home_dir
+from lent import Lent
 from servers import NoServer, Postgres, RedisServer, find_browser, start_postgres, start_redis
 from town import Blank, Town
 
@@ -141,9 +142,15 @@ async def blank(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) ->
     return Blank(folder, file, url)
 
 
+@pytest.fixture(scope="session")
+async def lent(blank: Blank, postgres: Postgres) -> Lent:
+    """The PostgreSQL database that goes from test to test."""
+    return Lent(postgres, blank.url)
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 async def database(
-    request: pytest.FixtureRequest, blank: Blank, postgres: Postgres, tmp_path: Path
+    request: pytest.FixtureRequest, blank: Blank, lent: Lent, tmp_path: Path
 ) -> AsyncIterator[str]:
     """The URL of a stocked shop's database, on SQLite and on PostgreSQL."""
     if request.param == "sqlite":
@@ -151,9 +158,7 @@ async def database(
             source.backup(copy)
         yield f"sqlite:///{tmp_path / 'shop.db'}"
         return
-    url = await postgres.fresh_database(blank.url)
-    yield url
-    await postgres.drop_database(url)
+    yield await lent.borrow()
 
 
 @pytest.fixture

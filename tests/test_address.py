@@ -126,3 +126,56 @@ async def test_words_with_a_phone_or_an_address_are_never_searched_or_logged(
     assert "按" not in answer
     for word in ("13800138000", "文三路"):
         assert word not in caplog.text
+
+
+async def test_a_book_has_names_and_an_order_goes_to_the_place_that_was_meant(town: Town) -> None:
+    mei = town.wechat("小美")
+    await mei.says(f"地址 家 {LINE}")
+    kept = await mei.says("地址 公司 李四 13900139000 上海市浦东新区世纪大道100号")
+    assert "李四 13900139000 上海市浦东新区世纪大道100号" in kept.text
+    book = (await mei.says("地址")).text
+    assert "家 张* 138****8000" in book
+    assert "公司 李* 139****9000" in book
+    assert "现在寄第 2 个" in book
+    assert "寄到家" in (await mei.says("1")).text
+    assert "现在寄第 1 个" in (await mei.says("地址")).text
+    assert "寄到公司" in (await mei.says("寄单位")).text
+    placed = await mei.says("买 A11")
+    placed = await mei.says("1") if "要哪种" in placed.text else placed
+    assert "上海市浦东新区" in placed.text
+    assert "寄到家" not in placed.text
+    assert "张* 138****8000" in (await mei.says("寄家里")).text, "the order on screen goes home"
+    assert "浙江省" in (await mei.says("订单")).text or "浙江省" in (await mei.says("1")).text
+
+
+async def test_the_same_place_is_kept_once_and_a_name_is_written_over(town: Town) -> None:
+    mei = town.wechat("小美")
+    await mei.says(f"地址 {LINE}")
+    await mei.says(f"地址 家 {LINE}")
+    await mei.says("地址 家 李四 13900139000 上海市浦东新区世纪大道100号")
+    shown = (await mei.says("地址")).text
+    assert "家 李* 139****9000" in shown
+    assert "138****8000" not in shown
+
+
+async def test_a_full_book_asks_to_strike_one_out_and_the_rest_move_up(town: Town) -> None:
+    mei = town.wechat("小美")
+    for n in range(1, 6):
+        await mei.says(f"地址 张三 13800138000 浙江省杭州市西湖区文三路{n}号")
+    assert "最多记 5 个" in (await mei.says("地址 张三 13800138000 浙江省杭州市西湖区文三路6号")).text
+    assert "已删掉" in (await mei.says("删地址 2")).text
+    assert "没有第 5 个" in (await mei.says("删地址 5")).text
+    assert "文三路6号" in (await mei.says("地址 张三 13800138000 浙江省杭州市西湖区文三路6号")).text
+    assert "现在寄第 5 个" in (await mei.says("地址")).text
+
+
+async def test_a_full_book_never_stands_in_the_way_of_an_order(town: Town) -> None:
+    mei = town.wechat("小美")
+    for n in range(1, 6):
+        await mei.says(f"地址 张三 13800138000 浙江省杭州市西湖区文三路{n}号")
+    await mei.says("买 A11")
+    assert "合计" in (await mei.says("1")).text
+
+
+async def test_a_place_nobody_has_named_is_said_so(town: Town) -> None:
+    assert "还没有" in (await town.wechat("小美").says("寄公司")).text

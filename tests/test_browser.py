@@ -55,7 +55,7 @@ class Phone:
     def __init__(self, page: Page, name: str) -> None:
         self.page, self.name, self.at = page, name, f"[data-name={name}]"
 
-    async def sees(self, words: str, seconds: float = 15) -> str:
+    async def sees(self, words: str, seconds: float = 30) -> str:
         """Waits until the shop has said it, and gives the newest bubble with these words."""
         rows = f"[...document.querySelectorAll('{self.at} .row.shop')].map(r => r.innerText)"
         return str(await self.page.wait(f"{rows}.filter(t => t.includes({json.dumps(words)})).at(-1)", seconds))
@@ -202,7 +202,9 @@ async def test_a_group_fills_by_a_card_and_another_one_does_not(page: Page) -> N
     await mei.presses("我的", "订单", "明前龙井")
     await page.click("#wire")
     assert "<Encrypt>" in await page.text("#exchange")
-    await page.wait("[...document.querySelectorAll('.phone')].every(p => p.getBoundingClientRect().right <= innerWidth)")
+    await page.wait(
+        "[...document.querySelectorAll('.phone')].every(p => p.getBoundingClientRect().right <= innerWidth)"
+    )
     await picture(page, "panel")
 
 

@@ -207,9 +207,9 @@ async def test_from_init_to_a_shop_that_answers_and_lets_no_second_one_beside_it
         assert await shop.line() == url
         with pytest.raises(Unfit, match="another is running"):
             await processes.work(settings)
-        second, beside = await asyncio.gather(
+        second, beside = await asyncio.gather(  # other commands may run beside it
             run("serve", "--config", other, cwd=tmp_path, TUANPU_SERVER__PORT="1"),
-            run("staff", "code", "--role", "owner", "--config", other, cwd=tmp_path),  # other commands may run beside it
+            run("staff", "code", "--role", "owner", "--config", other, cwd=tmp_path),
         )
         assert (second[0], second[1]) == (78, "")
         assert "another is running" in second[2]
@@ -227,9 +227,13 @@ async def test_from_init_to_a_shop_that_answers_and_lets_no_second_one_beside_it
 
 async def test_a_command_without_a_database_says_what_to_do(tmp_path: Path) -> None:
     _, settings = config_file(tmp_path)
-    for command in (commands.verify(settings), commands.seeded(settings, "small"), commands.staff_code(settings, "clerk")):
+    for begun in (
+        commands.verify(settings),
+        commands.seeded(settings, "small"),
+        commands.staff_code(settings, "clerk"),
+    ):
         with pytest.raises(Unfit, match="say `tuanpu migrate` first"):
-            await command
+            await begun
     assert not (tmp_path / "shop.db").exists(), "looking made a database"
 
 
@@ -253,7 +257,9 @@ def test_what_is_wrong_with_the_settings_is_said_all_at_once(
     assert "shop.public_url is missing" in said
 
 
-@pytest.mark.parametrize("words", [["serve", "--workers", "0"], ["demo", "--port", "65536"], ["staff", "code", "--role", "god"]])
+@pytest.mark.parametrize(
+    "words", [["serve", "--workers", "0"], ["demo", "--port", "65536"], ["staff", "code", "--role", "god"]]
+)
 def test_nonsense_on_the_command_line_is_refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as refused:
         main(words)
@@ -503,5 +509,3 @@ async def test_the_doctor_knows_a_redis_that_answers_from_one_that_does_not(
     code, said = await doctor(sqlite_stage, redis={"url": "redis://127.0.0.1:9/0"})
     assert code == 1
     assert "✗ Redis does not answer" in said
-
-

@@ -76,9 +76,7 @@ async def test_a_shop_that_is_stopping_wants_no_more_work(ready: Stage) -> None:
 
 
 @pytest.fixture
-async def without_redis(
-    sqlite_stage: Stage, tmp_path: Path
-) -> AsyncIterator[Stage]:
+async def without_redis(sqlite_stage: Stage, tmp_path: Path) -> AsyncIterator[Stage]:
     """The same shop, told of a Redis that is not there."""
     opened = await stages.open_stage(tmp_path, redis="redis://127.0.0.1:9/0", migrate=False, goods="", alive=False)
     yield opened
@@ -91,8 +89,8 @@ async def test_without_its_redis_the_shop_is_degraded_and_sells(without_redis: S
     town = Town(without_redis)
     mei = town.wechat("小美")
     await mei.follows()
-    await mei.says("买 A4")
-    await mei.says("1")
+    await mei.says("买 A1")
+    await mei.says("250g 罐装")  # in words: what a number meant is among what may be lost
     await mei.pays(await mei.says("张三 13800138000 浙江省杭州市西湖区文三路1号"))
     await town.settles()
     assert any("收到您的付款" in heard.text for heard in mei.inbox)
@@ -175,7 +173,7 @@ async def test_only_this_machine_may_look_without_a_token(ready: Stage, peer: ob
 async def test_what_is_in_hand_is_finished_before_the_shop_closes(ready: Stage) -> None:
     """A message that was on its way was sent and never written down as sent: the next start sent it again."""
     town = Town(ready)
-    boss, mei = await town.owner(), town.wechat("小美")
+    mei = town.wechat("小美")
     await mei.follows()
     await mei.says("买 A4")
     await mei.says("1")
@@ -192,34 +190,19 @@ async def test_what_is_in_hand_is_finished_before_the_shop_closes(ready: Stage) 
     ready.house.tasks.spawn(ready.house.courier.round())
     await began.wait()
     stopping = asyncio.create_task(ready.house.stop())
-    await asyncio.sleep(0.2)
+    for _ in range(100):
+        await asyncio.sleep(0)
     assert not stopping.done(), "it waits for what is on its way"
     goes_on.set()
     await stopping
     with sqlite3.connect(ready.house.store.path) as database:
-        states = [state for (state,) in database.execute("SELECT state FROM outbox WHERE kind = 'notice'")]
+        states = [state for (state,) in database.execute("SELECT state FROM outbox WHERE name = 'payment/paid'")]
     database.close()
-    assert states
-    assert set(states) == {"done"}
-    assert len([h for h in (*mei.inbox, *boss.inbox) if h.text]) == len(states)
+    assert states == ["done"]
+    assert [heard.text[:7] for heard in mei.inbox] == ["收到您的付款 "]
 
 
 async def test_what_never_ends_does_not_keep_the_shop_open(ready: Stage) -> None:
     ready.house.tasks.spawn(asyncio.Event().wait())
     async with asyncio.timeout(5):
         await ready.house.stop(0.3)
-
-
-@pytest.fixture(autouse=True)
-async def _closed_once(ready: Stage) -> AsyncIterator[None]:
-    """A house that a test has stopped is not stopped again when its stage closes."""
-    usual, stopped = ready.house.stop, False
-
-    async def once(seconds: float = 4.0) -> None:
-        nonlocal stopped
-        if not stopped:
-            stopped = True
-            await usual(seconds)
-
-    ready.house.stop = once  # type: ignore[method-assign]
-    yield

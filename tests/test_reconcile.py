@@ -382,7 +382,7 @@ async def test_a_bill_that_is_not_the_platforms_is_not_compared(merchant_folder:
             fetched = [call.path for call in counter.cashier.calls if "billdownload" in call.path]
             assert len(fetched) == (0 if spoil == "elsewhere" else 1), "our signature goes nowhere else"
         counter.cashier.bills.spoil = ""
-        counter.cashier.fail_next("/v3/billdownload/file", drop=True)
+        counter.cashier.fail_next("/v3/billdownload/file", status=502)
         with pytest.raises(PayUnknown):
             await trade_bill(counter.pay, counter.day, "SUCCESS")
         counter.cashier.fail_next("/v3/bill/tradebill", status=502)

@@ -192,6 +192,36 @@ FAULTS: dict[str, Fault] = {
     ),
     "order_paid_in_full": fault(f"{ROW_OF_ORDER} = 'shipped'", "DELETE FROM payment WHERE order_id = :id"),
     "order_refunds_add_up": fault(f"{ROW_OF_ORDER} = 'shipped'", 'UPDATE "order" SET refunded_fen = 1 WHERE id = :id'),
+    "order_line_adds_up": fault(
+        "max(id) FROM order_line", "UPDATE order_line SET amount_fen = amount_fen - 1 WHERE id = :id"
+    ),
+    "order_packed_if_shipped": fault(
+        f"{ROW_OF_ORDER} = 'shipped'", 'UPDATE "order" SET packed_at = NULL WHERE id = :id'
+    ),
+    "parcel_of_its_order": fault(
+        "max(id) FROM order_line WHERE parcel_id IS NOT NULL",
+        "UPDATE parcel SET order_id = -1 WHERE id = (SELECT parcel_id FROM order_line WHERE id = :id)",
+        names="SELECT id FROM order_line WHERE parcel_id = (SELECT parcel_id FROM order_line WHERE id = :id)",
+    ),
+    "parcel_for_all_that_left": fault(
+        f"{ROW_OF_ORDER} = 'shipped'", "UPDATE order_line SET parcel_id = NULL WHERE order_id = :id"
+    ),
+    # -- what orders are promised and priced by
+    "promise_sane": fault(
+        "1",
+        f"INSERT INTO promise (id, made, hours, cutoff, notice) VALUES ({NEW}, :now, 0, '', '')",
+        names=PLANTED,
+    ),
+    "discount_within": fault(
+        "1",
+        f"INSERT INTO timed_discount (id, percent, begins, ends) VALUES ({NEW}, 0, :now, :later)",
+        names=PLANTED,
+    ),
+    "freight_template_zoned": fault(
+        "1",
+        f"INSERT INTO freight_template (id, by, state, made) VALUES ({NEW}, 'piece', 'on', :now)",
+        names=PLANTED,
+    ),
     # -- attempts and payments
     "attempt_ends_with_order": fault(
         "a.id FROM attempt a JOIN \"order\" o ON o.id = a.order_id WHERE o.state = 'closed'",

@@ -6,7 +6,7 @@ import secrets
 from datetime import datetime
 
 from handlers.errands import CloseTrade
-from handlers.intents import ListToShip, SellerCancel, SellerCancelNow, Ship, ShowLabel
+from handlers.intents import HandOut, ListToShip, SellerCancel, SellerCancelNow, Ship, ShowLabel
 from handlers.replies import Choice, Post, Reply, ask, confirm, listing, reply
 from handlers.routing import shop
 from models import carrier
@@ -91,6 +91,18 @@ def _which(wish: Ship, waiting: list[OrderSeen]) -> Reply:
         return reply("admin/nothing_to_ship")
     options = [(f"{o.no} {o.words}", o.no) for o in waiting]
     return ask("admin/which_order", wish, "order", options=options, tracking=wish.tracking)
+
+
+@shop.on("核销 {code}", "核销", "hand out {code}")
+async def hand_out(wish: HandOut, orders: Orders, glance: OrderGlance, now: datetime) -> Reply:
+    """Its buyer stands at the counter and shows the code: it is theirs now."""
+    if not wish.code:
+        return ask("admin/which_code", HandOut(), "code")
+    order = await orders.by_pickup_code(wish.code)
+    new = order.state == "paid"
+    if new:
+        order.deliver(now, "picked up", actor="staff")
+    return reply("admin/handed_out", order=await glance.by_id(order.id), new=new).now_seen("order", order.no)
 
 
 # -- the shop cannot keep it -----------------------------------------------------------------------------

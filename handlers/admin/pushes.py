@@ -18,7 +18,7 @@ from models.catalog import Catalog, Goods
 from models.figures import Figures
 from models.follower import Follower
 from models.moments import quiet_until, take_moment
-from models.reach import BATCH, CHANNELS, ReachGlance, release
+from models.reach import BATCH, ROOMS, ReachGlance, release
 from models.search import understand
 from models.talk import Talking
 from models.wishes import STANDING, asked
@@ -26,7 +26,6 @@ from models.words import numeral, plain
 
 BARE = 100  # people to whom a bare 确认 may speak
 FARTHEST = timedelta(days=60)
-WEIBO_ROOM = 280  # characters
 STEPS = 60  # batches of one campaign in one minute's look
 
 _TOPIC = re.compile(r"#\s?([^\s#@]{1,20})\s*")
@@ -205,7 +204,6 @@ async def let_go(
 
 def _payloads(campaign: Campaign, figures: Figures) -> dict[str, dict[str, str]]:
     words = wording(campaign.topic, campaign.text, campaign.product, figures)
-    short = words
-    if len(words) > WEIBO_ROOM:  # the code says the same as the link
-        short = wording(campaign.topic, campaign.text, campaign.product, replace(figures, public_url=""))
-    return {channel: {"text": short if channel == "weibo" else words} for channel in CHANNELS}
+    short = wording(campaign.topic, campaign.text, campaign.product, replace(figures, public_url=""))
+    # Where there is no room for the link, the code says the same.
+    return {channel: {"text": words if len(words) <= room else short} for channel, room in ROOMS.items()}

@@ -83,7 +83,8 @@ function build(told) {
   avatar.dataset.hue = phones.size;
   $(".whose strong", root).textContent = phone.name;
   $(".whose small", root).textContent = `${zh} · ${en}`;
-  $(".account", root).textContent = shop;
+  $(".account", root).textContent = $(".profile strong", root).textContent = shop;
+  $(".profile .avatar", root).textContent = shop ? shop[0] : "店";
   $(".badge", root).textContent = phone.channel === "weibo" ? "微博 Weibo" : "服务号 WeChat";
 
   phone.tab = make("button", {
@@ -291,7 +292,7 @@ function linkOf(phone, link) {
 }
 
 function pictureOf(source) {
-  return make("button", { type: "button", class: "picture", "data-scan": source, title: "点开,让别人来扫 · open it and scan it as someone else",
+  return make("button", { type: "button", class: "picture", "data-scan": source, title: "点开，让别人来扫 · open it and scan it as someone else",
     on: { click: () => askScan(source) } },
   make("img", { src: source, alt: "图片 · picture", on: { load: (e) => { const log = e.target.closest(".log"); log.scrollTop = log.scrollHeight; } } }),
   make("small", {}, "点图扫码 · click to scan it"));
@@ -310,7 +311,7 @@ function chips(phone) {
   const box = $(".chips", phone.root);
   const seen = new Set();
   box.replaceChildren(...suggestions(phone).filter(({ say: words }) => !seen.has(words) && seen.add(words)).slice(0, 14).map(({ say: words, gloss, fill }) =>
-    make("button", { type: "button", class: `chip${/^\d+$/.test(words) ? " number" : ""}`, "data-say": words, title: fill ? "填入,可以改 · fills the line, edit it" : words,
+    make("button", { type: "button", class: `chip${/^\d+$/.test(words) ? " number" : ""}`, "data-say": words, title: fill ? "填入，可以改 · fills the line, edit it" : words,
       on: { click: (e) => {
         if (!fill) return act(phone, "say", { text: words }, e.currentTarget);
         const input = $(".words", phone.root);
@@ -346,7 +347,7 @@ function lookForCode(phone, frame) {
   if (code === phone.codeUrl) return;
   phone.codeUrl = code;
   $("[data-pay]", phone.root).disabled = !code;
-  if (code) hint(phone, "付款码已生成,可以付了", "the code is there: pay now");
+  if (code) hint(phone, "付款码已生成，可以付了", "the code is there: pay now");
 }
 
 function hint(phone, words, gloss) {
@@ -468,6 +469,7 @@ async function load() {
   for (const one of state.exchanges) if (!exchanges.has(one.n)) listExchange(one);
   if (!$("#call-list").children.length) state.calls.forEach(listCall);
   if (!active && phones.size) choose(phones.values().next().value, false);
+  for (const phone of phones.values()) scrollDown(phone);  // only now is every one of them laid out
   document.body.classList.add("ready");
 }
 

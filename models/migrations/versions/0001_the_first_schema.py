@@ -483,6 +483,7 @@ def upgrade() -> None:
         sa.Column("detail", sa.LargeBinary(), nullable=False),
         sa.Column("note", sa.LargeBinary(), nullable=False),
         sa.Column("ships", sa.Boolean(), nullable=False),
+        sa.Column("pickup_code", sa.String(), nullable=False),
         sa.Column("play", sa.String(), nullable=False),
         sa.Column("group_id", sa.BigInteger(), nullable=True),
         sa.Column("made", Moment(), nullable=False),
@@ -526,6 +527,14 @@ def upgrade() -> None:
     op.create_index(op.f("ix_order_follower_id_state"), "order", ["follower_id", "state"], unique=False)
     op.create_index(op.f("ix_order_group_id"), "order", ["group_id"], unique=False)
     op.create_index(op.f("ix_order_state_pay_until"), "order", ["state", "pay_until"], unique=False)
+    op.create_index(
+        "uq_order_pickup_code",
+        "order",
+        ["pickup_code"],
+        unique=True,
+        sqlite_where=sa.text("pickup_code <> ''"),
+        postgresql_where=sa.text("pickup_code <> ''"),
+    )
     op.create_table(
         "seat",
         sa.Column("id", sa.BigInteger(), nullable=False),

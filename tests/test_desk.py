@@ -1,0 +1,352 @@
+"""The desk through the real doors: one message, one effect, one answer, whatever is repeated, slow, lost or away."""
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import asyncpg
+import pytest
+from conftest import NOON
+from follower import Follower
+from servers import Postgres
+from sqlalchemy import func, select
+from town import Blank, Town
+
+from bot.clock import Clock
+from bot.shared import InProcess
+from bot.simulator.driver import Heard
+from bot.simulator.stage import Stage, open_stage
+from bot.simulator.wire import Push
+from handlers.routing import shop
+from models.base import Work
+from models.cart import CartLine
+from models.follower import FollowerGlance, Followers
+from models.order import Order, OrderPaid
+from models.outbox import Outbox
+from models.product import Product, Sku
+from models.staff import Staff
+
+WHERE = "张三 13800138000 浙江省杭州市西湖区文三路1号"
+
+
+def message(person: Follower, words: str) -> Push:
+    """A message that has left the phone and has not arrived yet."""
+    return person.driver.wire.wechat(person.person, "text", {"Content": words})
+
+
+async def arrives(person: Follower, push: Push) -> Heard:
+    """One delivery of it."""
+    return await person.driver._deliver(push, shown=False)
+
+
+async def count(town: Town, what: type) -> int:
+    rows = await town.stage.house.store.reader.all(select(func.count()).select_from(what))
+    return int(rows[0][0])
+
+
+def forget(town: Town) -> None:
+    """All that the processes share is lost, as when Redis has been emptied."""
+    house = town.stage.house
+    house.clock.move(timedelta(seconds=1))
+    house.shared = house.desk.shared = house.courier.shared = InProcess(house.clock.now)
+
+
+@asynccontextmanager
+async def held_up(town: Town, person: Follower) -> AsyncIterator[None]:
+    """Somebody else holds this person's talk: whatever changes something waits."""
+    house = town.stage.house
+    account = house.settings.wechat.account
+    visit = await FollowerGlance(house.store.reader).visit("wechat", account, person.person.who, "")
+    assert visit is not None
+    async with house.store.session() as session, session.begin():
+        await Followers(Work(session, house.clock.now())).talk(visit.me.id)
+        yield
+
+
+async def until(true: Callable[[], bool]) -> None:
+    """Let the others go on until it is so."""
+    for _ in range(5000):
+        if true():
+            return
+        await asyncio.sleep(0.001)
+    raise TimeoutError
+
+
+# -- one message several times ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("words", ["商品", "买 A11 50g 罐装"])
+async def test_three_deliveries_of_one_message_are_one_effect_and_one_answer(town: Town, words: str) -> None:
+    mei = town.wechat("小美")
+    await mei.follows()
+    await mei.says("地址 " + WHERE)
+    push = message(mei, words)
+    first = await asyncio.gather(*(arrives(mei, push) for _ in range(3)))  # at once
+    then = [await arrives(mei, push) for _ in range(3)]  # and in a row
+    forget(town)
+    then.append(await arrives(mei, push))
+    answers = {heard.text for heard in (*first, *then)}
+    assert len(answers) == 1
+    assert "龙井" in answers.pop() or await count(town, Order) == 1
+    assert await count(town, Order) == (0 if words == "商品" else 1)
+    await town.settles()
+    assert mei.inbox == [], "nothing follows"
+    held = await town.stage.house.store.reader.all(select(Sku.held).where(Sku.held > 0))
+    assert [row.held for row in held] == ([] if words == "商品" else [1])
+
+
+async def test_a_follow_that_is_delivered_three_times_at_once_is_one_follow(town: Town) -> None:
+    mei = town.wechat("小美")
+    first = await mei.follows("show:A2")
+    again = await mei.gets_it_again(first, 3, at_once=True)
+    assert {heard.text for heard in again} == {first.text}
+    assert "欢迎回来" not in first.text
+
+
+async def test_one_persons_messages_are_handled_in_their_order_and_nobody_elses_wait(town: Town) -> None:
+    mei, hao = town.wechat("小美"), town.wechat("阿强")
+    await mei.follows()
+    await hao.follows()
+    desk = town.stage.house.desk
+    async with held_up(town, mei):
+        add = asyncio.ensure_future(arrives(mei, message(mei, "加 A11 50g 罐装 x2")))
+        await until(lambda: desk.busy)
+        look = asyncio.ensure_future(arrives(mei, message(mei, "购物车")))
+        assert "龙井" in (await hao.says("商品")).text
+        assert "桐乡胎菊" in (await hao.says("看 A11")).text
+        assert not add.done()
+        assert not look.done(), "a question does not overtake what was said before it"
+    assert "×2" in (await add).text
+    assert "2 件" in (await look).text
+
+
+async def test_work_slower_than_the_doors_patience_is_answered_by_a_message(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mei = town.wechat("小美")
+    await mei.follows()
+    await mei.says("地址 " + WHERE)
+    desk = town.stage.house.desk
+    real = desk.hear_within
+    monkeypatch.setattr(desk, "hear_within", lambda told, seconds: real(told, min(seconds, 0.1)))
+    push = message(mei, "买 A11 50g 罐装")
+    async with held_up(town, mei):
+        heard = await arrives(mei, push)
+        assert heard.silent
+        assert heard.decrypted_reply == "success"
+        assert (await arrives(mei, push)).silent, "a retry while it is being done waits and gets no second one"
+    await town.settles()
+    told = [one.text for one in mei.inbox]
+    assert len(told) == 1
+    assert "合计 ¥27" in told[0]
+    assert await count(town, Order) == 1
+    monkeypatch.undo()
+    assert (await arrives(mei, push)).text == told[0], "delivered again, it is the same answer"
+    assert await count(town, Order) == 1
+
+
+async def test_what_could_not_be_sent_stands_on_top_of_the_next_answer(town: Town) -> None:
+    mei = town.wechat("小美")
+    await mei.follows()
+    await mei.says("买 A11 50g 罐装")
+    await mei.says(WHERE)
+    await mei.pays(mei.last)
+    town.stage.house.clock.move(timedelta(days=3))  # the window closes before the courier has come
+    await town.settles()
+    assert mei.inbox == []
+    heard = await mei.says("在吗")
+    assert heard.text.startswith("收到您的付款")
+    assert heard.text.endswith("您好，想找什么直接说名字就行。")
+    assert "收到您的付款" not in (await mei.says("在吗")).text
+
+
+# -- what may be lost --------------------------------------------------------------------------------------
+
+
+async def test_when_what_processes_share_is_lost_a_list_is_shown_again_and_nothing_else_is_missed(
+    town: Town,
+) -> None:
+    mei = town.wechat("小美")
+    await mei.follows()
+    await mei.says("加 A11 50g 罐装 x2")
+    shelf = await mei.says("商品")
+    forget(town)
+    lost = await mei.says("2")
+    assert "A2" not in lost.text, "a number never opens another list's line"
+    assert "过期" in lost.text
+    assert "×2" in (await mei.says("购物车")).text
+    await mei.says("商品")
+    forget(town)
+    assert (await mei.says("商品")).choices == shelf.choices
+    assert "洞庭碧螺春（A2）" in (await mei.says("2")).text
+    await mei.says("买 A11")
+    forget(town)
+    asked = await mei.says("2")
+    assert "过期" in asked.text
+    assert await count(town, Order) == 0
+
+
+async def test_a_repeated_question_is_answered_again_when_its_answer_is_lost(town: Town) -> None:
+    mei = town.wechat("小美")
+    await mei.follows()
+    push = message(mei, "运费")
+    first = await arrives(mei, push)
+    forget(town)
+    assert (await arrives(mei, push)).text == first.text
+    assert first.text
+
+
+# -- who may, and what is kept -----------------------------------------------------------------------------
+
+STAFF = (
+    *(
+        "待发货",
+        "今日",
+        "员工",
+        "日志",
+        "撤销",
+        "推送列表",
+        "改价 A1 1",
+        "改价A1-1 1",
+        "库存 A1 +10",
+        "下架 A1",
+        "上架 A3",
+    ),
+    *(
+        "上架 龙井250g 88 库存50 #茶",
+        "设团 A1 3人 29.9 24小时",
+        "停团 A1",
+        "推送 #龙井 明天10:00 来了",
+        "授权 店员",
+        "撤权 1",
+    ),
+    *("确认", "确认 1234", "发货 2A3B4C5D 顺丰 SF12345678"),
+)
+
+
+async def test_a_staff_command_from_anybody_else_is_answered_as_if_it_did_not_exist(town: Town) -> None:
+    boss, mei = await town.owner(), town.wechat("小美")
+    await mei.follows()
+    reader = town.stage.house.store.reader
+    before = await reader.all(
+        select(Product.state, Product.code, Sku.price_fen, Sku.on_hand).join(Sku).order_by(Sku.id)
+    )
+    for said in STAFF:
+        town.stage.house.clock.move(timedelta(seconds=4))
+        heard = await mei.says(said)
+        assert heard.text
+        for word in ("权限", "店员", "员工", "确认", "不能", "只有"):
+            assert word not in heard.text.replace(said, ""), f"{said}: {heard.text}"
+    for code in ("toship", "showpush:P2", "stoppush:P2", "today"):
+        heard = await mei.driver.says(mei.person, "在吗", code=code)
+        assert "您好" in heard.text or "在" in heard.text, f"{code}: {heard.text}"
+    after = await reader.all(select(Product.state, Product.code, Sku.price_fen, Sku.on_hand).join(Sku).order_by(Sku.id))
+    assert before == after
+    assert await count(town, Staff) == 1
+    assert "待发货" in (await boss.says("帮助")).text
+
+
+async def test_a_refusal_keeps_nothing(town: Town) -> None:
+    mei, hao, tao = town.wechat("小美"), town.wechat("阿强"), town.wechat("小陶")
+    for one in (mei, hao, tao):
+        await one.follows()
+        await one.says("地址 " + WHERE)
+    await mei.says("开团 A1")
+    await mei.pays(mei.last)
+    await town.settles()
+    group = next(word for word in "".join(h.text for h in mei.inbox).split() if word.startswith("G") and len(word) < 7)
+    for _ in range(5):
+        await hao.says("买 A11 50g 罐装")
+    orders, outbox = await count(town, Order), await count(town, Outbox)
+    refused = await hao.says(f"参团 {group}")  # the seat was reserved before the order was refused
+    assert "5 单在等付款" in refused.text
+    assert (await count(town, Order), await count(town, Outbox)) == (orders, outbox)
+    assert "还差 2 人" in (await tao.says(f"看 {group}")).text
+    assert "编号不对" in (await hao.says("加 A999")).text
+    assert await count(town, CartLine) == 0
+
+
+async def test_a_reaction_that_fails_leaves_the_fact_and_is_carried_out_later(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    boss, mei = await town.owner(), town.wechat("小美")
+    await mei.follows()
+    await mei.says("买 A11 50g 罐装")
+    placed = await mei.says(WHERE)
+
+    async def stumbles(news: OrderPaid) -> None:
+        raise RuntimeError("the printer is on fire")
+
+    real = shop.reactions[OrderPaid]
+    broken = [(name, stumbles if name.endswith("tell_paid") else handler) for name, handler in real]
+    assert broken != real
+    with monkeypatch.context() as broken_for_now:
+        broken_for_now.setitem(shop.needs, stumbles, {"news": OrderPaid})
+        broken_for_now.setitem(shop.reactions, OrderPaid, broken)
+        await mei.pays(placed)
+        await town.settles()
+        reader = town.stage.house.store.reader
+        assert [row.state for row in await reader.all(select(Order.state))] == ["paid"], "the fact stands"
+        assert mei.inbox == []
+        kept = await reader.all(select(Outbox.name, Outbox.state).where(Outbox.kind == "event"))
+        assert [(row.name.rsplit(".", 1)[1], row.state) for row in kept] == [("tell_paid", "due")]
+    await town.later(minutes=5)
+    assert "收到您的付款" in "".join(heard.text for heard in mei.inbox)
+    assert "收到您的付款" not in "".join(heard.text for heard in mei.inbox)
+    assert "新订单" in "".join(heard.text for heard in boss.inbox)
+
+
+# -- the database is away ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def away(
+    postgres: Postgres, blank: Blank, tmp_path: Path
+) -> AsyncIterator[tuple[Stage, Callable[[bool], Awaitable[None]]]]:
+    """A shop on PostgreSQL, and a switch that takes its database away and gives it back."""
+    url = await postgres.fresh_database(blank.url)
+    name = urlsplit(url).path.lstrip("/")
+    shutil.copytree(blank.folder / "cashier", tmp_path / "cashier")
+    clock = Clock()
+    clock.freeze(NOON)
+    stage = await open_stage(tmp_path, database=url, clock=clock, migrate=False, goods="", alive=False)
+
+    async def switch(on: bool) -> None:
+        admin = await asyncpg.connect(postgres.url)
+        await admin.execute(f'ALTER DATABASE "{name}" WITH ALLOW_CONNECTIONS {"true" if on else "false"}')
+        if not on:
+            await admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", name)
+        await admin.close()
+
+    yield stage, switch
+    await switch(True)
+    await stage.close()
+    await postgres.drop_database(url)
+
+
+async def test_with_the_database_away_the_door_says_so_and_nothing_is_lost(
+    away: tuple[Stage, Callable[[bool], Awaitable[None]]],
+) -> None:
+    stage, switch = away
+    town = Town(stage)
+    mei = town.wechat("小美")
+    await mei.follows()
+    await mei.says("地址 " + WHERE)
+    await mei.says("商品")
+    buying, asking = message(mei, "买 A11 50g 罐装"), message(mei, "运费")
+    await switch(False)
+    for push in (buying, asking):
+        heard = await arrives(mei, push)
+        assert heard.status == 503, "so that the platform says it again"
+        assert heard.attempts == 3
+    assert stage.house.counts["not_recorded"] == 6
+    await switch(True)
+    placed = await arrives(mei, buying)
+    assert "合计 ¥27" in placed.text
+    assert "包邮" in (await arrives(mei, asking)).text
+    assert (await arrives(mei, buying)).text == placed.text
+    assert await count(town, Order) == 1

@@ -1,0 +1,255 @@
+"""From paid to received: parcels, goods that do not travel, promises kept or apologised for, shops that cancel."""
+
+import re
+
+import pytest
+from follower import Follower
+from sqlalchemy import text
+from test_sale import GREEN, WHERE, broken, customer, number, orders, told
+from town import Town
+
+
+async def _sql(town: Town, statement: str) -> None:
+    async with town.stage.house.store.session() as session, session.begin():
+        await session.execute(text(statement))
+
+
+async def _broken_but_old_mail(town: Town) -> list[str]:
+    """What does not hold; the process that forgets old mail does not run on a stage whose clock leaps for days."""
+    return [one.name for one in await broken(town) if one.name != "inbox_forgotten"]
+
+
+async def _two_lines(town: Town, mei: Follower) -> str:
+    """A paid order of two lines: 龙井 250g 罐装 and 碧螺春 100g 袋装."""
+    for said in ("加 A1", "2", "加 A2", "1"):
+        await mei.says(said)
+    placed = await mei.says("结算")
+    if "寄到哪里" in placed.text:
+        placed = await mei.says(WHERE)
+    await mei.pays(placed)
+    await town.settles()
+    told(mei)
+    return number(placed)
+
+
+async def _paid(town: Town, mei: Follower, what: str = GREEN, spec: str = "1") -> str:
+    placed = await orders(mei, what, spec)
+    await mei.pays(placed)
+    await town.settles()
+    return number(placed)
+
+
+def _digits(words: str) -> str:
+    found = re.search(r"确认 ([0-9]{4})", words)
+    assert found, words
+    return found[1]
+
+
+# -- parcels ---------------------------------------------------------------------------------------------
+
+
+async def test_an_order_leaves_in_two_parcels_and_each_is_told(town: Town) -> None:
+    boss, mei = await town.owner(), await customer(town, "小美")
+    no = await _two_lines(town, mei)
+    first = await boss.says(f"发货 {no} SF1111111111 行 2")
+    assert "碧螺春" in first.text
+    assert "还有 明前龙井" in first.text
+    await town.settles()
+    news = told(mei)
+    assert "一个包裹" in news
+    assert "明前龙井 250g 罐装 ×1，另外发出" in news
+    waiting = (await boss.says("待发货")).text
+    assert "明前龙井" in waiting
+    assert "其余已发" in waiting
+    assert "碧螺春" not in waiting
+    assert "SF1111111111" in (await mei.says(f"物流 {no}")).text
+    assert "已发货" in (await boss.says(f"发货 {no} SF2222222222")).text
+    await town.settles()
+    assert "SF2222222222" in told(mei)
+    shown = (await mei.says(f"订单 {no}")).text
+    assert "SF1111111111" in shown
+    assert "SF2222222222" in shown
+    assert "已发货" in shown
+    assert not await broken(town)
+
+
+async def test_the_same_parcel_said_again_changes_nothing_and_tells_nobody(town: Town) -> None:
+    boss, mei = await town.owner(), await customer(town, "小美")
+    no = await _two_lines(town, mei)
+    await boss.says(f"发货 {no} SF1111111111 行 2")
+    await town.settles()
+    told(mei)
+    assert "没有改动" in (await boss.says(f"发货 {no} SF1111111111 行 2")).text
+    await town.settles()
+    assert told(mei) == ""
+    assert "没有要发的第 3 行" in (await boss.says(f"发货 {no} SF3333333333 行 3")).text
+    assert not await broken(town)
+
+
+async def test_a_wrong_number_of_one_parcel_is_put_right_by_its_line(town: Town) -> None:
+    boss, mei = await town.owner(), await customer(town, "小美")
+    no = await _two_lines(town, mei)
+    await boss.says(f"发货 {no} SF1111111111 行 2")
+    await boss.says(f"发货 {no} SF2222222222")
+    assert "分 2 个包裹" in (await boss.says(f"发货 {no} SF9999999999")).text
+    assert "改成了" in (await boss.says(f"发货 {no} SF9999999999 行 2")).text
+    await town.settles()
+    shown = (await mei.says(f"订单 {no}")).text
+    assert "SF9999999999" in shown
+    assert "SF1111111111" not in shown
+    assert not await broken(town)
+
+
+async def test_what_has_partly_left_is_not_cancelled_by_the_shop(town: Town) -> None:
+    boss, mei = await town.owner(), await customer(town, "小美")
+    no = await _two_lines(town, mei)
+    await boss.says(f"发货 {no} SF1111111111 行 2")
+    assert "现在不能" in (await boss.says(f"取消 {no} 缺货")).text
+
+
+async def test_a_label_is_shown_in_full_to_staff_only(town: Town) -> None:
+    boss, mei = await town.owner(), await customer(town, "小美")
+    no = await _paid(town, mei)
+    assert "文三路1号" in (await boss.says(f"面单 {no}")).text
+    assert "文三路1号" not in (await mei.says(f"面单 {no}")).text
+
+
+async def test_what_was_shipped_counts_as_received_after_fifteen_days(town: Town) -> None:
+    boss, mei = await town.owner(), await customer(town, "小美")
+    no = await _paid(town, mei)
+    await boss.says(f"发货 {no} SF1111111111")
+    await town.later(days=14, hours=23)
+    assert "已发货" in (await mei.says(f"订单 {no}")).text
+    await town.later(hours=2)
+    assert "已完成" in (await mei.says(f"订单 {no}")).text
+    assert not await _broken_but_old_mail(town)
+
+
+# -- what does not travel --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fact", ['{"交付": "凭短信到店泡茶"}', "{}"])
+async def test_goods_that_do_not_travel_are_handed_over_with_the_money(town: Town, fact: str) -> None:
+    boss, mei = await town.owner(), await customer(town, "小美")
+    await _sql(town, f"UPDATE product SET ships = (1 = 0), facts = '{fact}' WHERE code = 'A11'".replace(":", "\\:"))
+    placed = await orders(mei, GREEN)
+    assert "寄到" not in placed.text
+    assert "运费" not in placed.text
+    await mei.pays(placed)
+    await town.settles()
+    news = told(mei)
+    assert "给您的" in news
+    assert ("凭短信到店泡茶" if len(fact) > 2 else "没收到就回 人工") in news
+    assert "已完成" in (await mei.says(f"订单 {number(placed)}")).text
+    assert "没有要发的货" in (await boss.says("待发货")).text
+    assert not await broken(town)
+
+
+# -- promises --------------------------------------------------------------------------------------------
+
+
+async def test_staff_hear_before_a_promise_breaks_and_the_buyer_first_when_it_does(town: Town) -> None:
+    boss, mei = await town.owner(), await customer(town, "小美")
+    no = await _paid(town, mei)
+    told(boss)
+    told(mei)
+    await town.later(hours=43)
+    assert "快到发货时间了" not in told(boss)
+    await town.later(hours=2)
+    await boss.says("今日")
+    assert "快到发货时间了" in told(boss) + "".join(line.heard.text for line in boss.transcript[-2:])
+    await mei.says("在吗")
+    await town.later(hours=4)
+    news = told(mei)
+    assert "没能按时发出" in news
+    assert "想退款" in news
+    assert "新的时间是" in (await mei.says(f"物流 {no}")).text
+    assert "没能按时" not in told(mei)
+    assert not await broken(town)
+
+
+async def test_a_resting_shop_sells_and_says_when_it_ships(town: Town) -> None:
+    boss, mei = await town.owner(), await customer(town, "小美")
+    before = await orders(mei, GREEN)
+    assert "到哪天" in (await boss.says("打烊")).text
+    assert "3月10日" in (await boss.says("打烊 到3月10日 春茶上山")).text
+    assert "已打烊" in (await boss.says("确认")).text
+    placed = await orders(mei, "买 A11 x2")
+    assert "3月11日起 48 小时内发出" in placed.text
+    assert "休息" not in (await mei.says(f"订单 {number(before)}")).text
+    await mei.pays(placed)
+    await town.settles()
+    assert "3月13日 00:00 前发出" in told(mei)
+    assert "开门了" in (await boss.says("营业")).text
+    assert "休息" not in (await orders(mei, "买 A11 x3")).text
+
+
+async def test_the_shop_s_promise_is_set_and_shown_on_its_goods(town: Town) -> None:
+    boss, mei = await town.owner(), await customer(town, "小美")
+    assert "48 小时" in (await boss.says("发货承诺")).text
+    assert "72 小时" in (await boss.says("发货承诺 72小时 16:00前当天发")).text
+    placed = await orders(mei, GREEN)
+    await mei.pays(placed)
+    await town.settles()
+    assert "3月3日 00:00 前发出" in told(mei)  # it is noon: paid before 16:00, it leaves today
+    await town.later(hours=5)
+    late = await orders(mei, "买 A11 x2")
+    await mei.pays(late)
+    await town.settles()
+    assert "3月5日 17:00 前发出" in told(mei)
+
+
+# -- the shop cancels ------------------------------------------------------------------------------------
+
+
+async def test_an_order_the_shop_cannot_keep_is_cancelled_and_paid_back_in_full(town: Town) -> None:
+    boss, mei = await town.owner(), await customer(town, "小美")
+    no = await _paid(town, mei)
+    asked = (await boss.says(f"取消 {no} 缺货")).text
+    assert "¥27 会全额退给买家" in asked
+    assert "待发货" in (await mei.says(f"订单 {no}")).text
+    assert "正在退给买家" in (await boss.says(f"确认 {_digits(asked)}")).text
+    await town.later(minutes=2)
+    await town.later(minutes=2)
+    news = told(mei)
+    assert "店主没法发货，只能取消了：缺货" in news
+    assert "¥27 已原路退回" in news
+    assert "已取消" in (await mei.says(f"订单 {no}")).text
+    assert not await broken(town)
+
+
+async def test_a_customer_cannot_cancel_somebody_else_s_order(town: Town) -> None:
+    mei, lin = await customer(town, "小美"), await customer(town, "小林")
+    no = await _paid(town, mei)
+    await lin.says(f"取消 {no} 缺货")
+    await lin.says(f"退单 {no}")
+    assert "待发货" in (await mei.says(f"订单 {no}")).text
+
+
+# -- timed discounts -------------------------------------------------------------------------------------
+
+
+async def test_a_timed_discount_runs_from_its_confirmation_to_its_end(town: Town) -> None:
+    boss, mei = await town.owner(), await customer(town, "小美")
+    asked = (await boss.says("限时 A11 9折 到3月5日")).text
+    assert "¥19 → ¥17.1" in asked
+    assert "限时" not in (await orders(mei, GREEN)).text
+    assert "开始了" in (await boss.says(f"确认 {_digits(asked)}")).text
+    placed = await orders(mei, "买 A11 x2")
+    assert "限时9折 -¥3.8" in placed.text
+    assert "合计 ¥42.2" in placed.text
+    await mei.pays(placed)
+    await town.later(days=4)
+    assert "限时" not in (await orders(mei, "买 A11 x3")).text
+    assert not await _broken_but_old_mail(town)
+
+
+async def test_a_timed_discount_says_what_is_missing_and_can_be_stopped(town: Town) -> None:
+    boss, mei = await town.owner(), await customer(town, "小美")
+    assert "打几折" in (await boss.says("限时 A11 便宜点")).text
+    asked = (await boss.says("限时 全店 85折 3天")).text
+    await boss.says(f"确认 {_digits(asked)}")
+    assert "限时8.5折" in (await orders(mei, GREEN)).text
+    assert "恢复原价" in (await boss.says("停限时")).text
+    assert "限时" not in (await orders(mei, "买 A11 x2")).text
+    assert "全国" in (await boss.says("运费表")).text

@@ -1,0 +1,239 @@
+"""Second thoughts: another address, another spec, a note, until the order is packed; every change is on record."""
+
+import re
+from dataclasses import replace
+
+from sqlalchemy import select, text
+from test_sale import GREEN, broken, customer, number, orders, told
+from town import Town
+
+from models.base import Work
+from models.freight import PIECE, Freights, Tariff, Zone
+from models.order import OrderMove
+from models.product import Product, Sku
+
+SHANGHAI = "李四 13900139000 上海市浦东新区世纪大道100号"
+URUMQI = "李四 13900139000 新疆维吾尔自治区乌鲁木齐市天山区人民路1号"
+
+
+async def _freight(town: Town, *zones: Zone) -> None:
+    house = town.stage.house
+    async with house.store.session() as session, session.begin():
+        await Freights(Work(session, house.clock.now())).put_up(Tariff(PIECE, zones))
+
+
+async def _moves(town: Town) -> list[tuple[str, str]]:
+    rows = await town.stage.house.store.reader.all(select(OrderMove.cause, OrderMove.actor).order_by(OrderMove.id))
+    return [(row.cause, row.actor) for row in rows]
+
+
+async def _stock(town: Town) -> dict[str, tuple[int, int]]:
+    rows = await town.stage.house.store.reader.all(
+        select(Sku.label, Sku.on_hand, Sku.held)
+        .join(Product, Product.id == Sku.product_id)
+        .where(Product.code == "A11")
+    )
+    return {row.label: (row.on_hand, row.held) for row in rows}
+
+
+async def test_a_paid_order_goes_to_another_address_read_back_in_full(town: Town) -> None:
+    boss, mei = await town.owner(), await customer(town, "小美")
+    placed = await orders(mei, GREEN)
+    await mei.pays(placed)
+    await town.settles()
+    no = number(placed)
+    assert SHANGHAI in (await mei.says(f"改地址 {no} {SHANGHAI}")).text
+    shown = (await mei.says(f"订单 {no}")).text
+    assert "李* 139****9000 上海市浦东新区***" in shown
+    assert "世纪大道100号" in (await boss.says("待发货")).text
+    assert ("address", "buyer") in await _moves(town)
+    assert "张* 138****8000" in (await mei.says("地址")).text, "the book keeps its own"
+    assert not await broken(town)
+
+
+async def test_what_is_missing_of_the_new_address_is_asked(town: Town) -> None:
+    mei = await customer(town, "小美")
+    placed = await orders(mei, GREEN)
+    await mei.pays(placed)
+    assert "改寄哪里" in (await mei.says("改地址")).text
+    assert "手机" in (await mei.says("李四 上海市浦东新区世纪大道100号")).text
+    assert SHANGHAI in (await mei.says("13900139000")).text
+    assert "李* 139****9000" in (await mei.says(f"订单 {number(placed)}")).text
+
+
+async def test_a_cheaper_place_gives_the_difference_back(town: Town) -> None:
+    await _freight(town, Zone(("上海市",), 1, 500), Zone((), 1, 900))
+    mei = await customer(town, "小美")
+    placed = await orders(mei, GREEN)
+    assert "合计 ¥28" in placed.text
+    await mei.pays(placed)
+    await town.settles()
+    assert "¥4 原路退回" in (await mei.says(f"改地址 {number(placed)} {SHANGHAI}")).text
+    await town.later(minutes=2)
+    await town.later(minutes=2)
+    assert "¥4 已原路退回" in told(mei)
+    assert not await broken(town)
+
+
+async def test_a_dearer_place_is_refused_after_payment_and_reprices_before_it(town: Town) -> None:
+    await _freight(town, Zone(("新疆维吾尔自治区",), 1, 2000), Zone(("西藏自治区",), 1, 100), Zone((), 1, 900))
+    mei = await customer(town, "小美")
+    placed = await orders(mei, GREEN)
+    changed = (await mei.says(f"换地址 {URUMQI}")).text
+    assert "合计 ¥39" in changed
+    await mei.says(f"换地址 {SHANGHAI}")
+    await mei.pays(placed)
+    await town.settles()
+    assert "要多 ¥11" in (await mei.says(f"改地址 {number(placed)} {URUMQI}")).text
+    assert "上海市" in (await mei.says(f"订单 {number(placed)}")).text
+    assert not await broken(town)
+
+
+async def test_an_unserved_place_is_refused(town: Town) -> None:
+    await _freight(town, Zone(("浙江省",), 1, 900))
+    mei = await customer(town, "小美")
+    placed = await orders(mei, GREEN)
+    await mei.pays(placed)
+    assert "暂时送不到" in (await mei.says(f"改地址 {number(placed)} {SHANGHAI}")).text
+
+
+async def test_the_sum_does_not_change_while_it_may_be_being_paid(town: Town) -> None:
+    await _freight(town, Zone(("上海市",), 1, 500), Zone((), 1, 900))
+    mei = await customer(town, "小美")
+    placed = await orders(mei, GREEN)
+    await (await mei.opens(next(x for x in placed.links if "/pay/" in x.url))).presses_the_button()
+    assert "正在付款" in (await mei.says(f"换地址 {SHANGHAI}")).text
+    assert "¥28" in (await mei.says(f"订单 {number(placed)}")).text
+
+
+async def test_another_spec_at_a_lower_price_swaps_both_stocks_and_pays_the_difference_back(town: Town) -> None:
+    mei = await customer(town, "小美")
+    before = await _stock(town)
+    placed = await orders(mei, "买 A11 x2", "2")
+    await mei.pays(placed)
+    await town.settles()
+    no = number(placed)
+    changed = (await mei.says("换规格 50g")).text
+    assert "50g 罐装 ×2" in changed
+    assert "¥30 原路退回" in changed
+    after = await _stock(town)
+    assert after["100g 罐装"] == before["100g 罐装"]
+    assert after["50g 罐装"] == (before["50g 罐装"][0] - 2, 0)
+    assert "差价 ¥30 退回" in (await mei.says(f"订单 {no}")).text
+    await town.later(minutes=2)
+    await town.later(minutes=2)
+    assert "¥30 已原路退回" in told(mei)
+    assert any(cause.startswith("spec") for cause, _ in await _moves(town))
+    assert not await broken(town)
+
+
+async def test_another_spec_at_the_same_price_is_only_swapped(town: Town) -> None:
+    mei = await customer(town, "小美")
+    async with town.stage.house.store.session() as session, session.begin():
+        await session.execute(text("UPDATE sku SET price_fen = 1900 WHERE label = '200g 袋装'"))
+    placed = await orders(mei, GREEN)
+    await mei.pays(placed)
+    changed = (await mei.says("换规格 200g")).text
+    assert "换好了" in changed
+    assert "退回" not in changed
+    assert not await broken(town)
+
+
+async def test_a_dearer_spec_leaves_the_order_as_it_was(town: Town) -> None:
+    mei = await customer(town, "小美")
+    placed = await orders(mei, GREEN)
+    await mei.pays(placed)
+    before = await _stock(town)
+    assert "换成哪种" in (await mei.says("换规格")).text
+    assert "要多 ¥15" in (await mei.says("1")).text
+    assert await _stock(town) == before
+    assert not await broken(town)
+
+
+async def test_a_spec_that_is_sold_out_is_not_swapped_in(town: Town) -> None:
+    mei = await customer(town, "小美")
+    placed = await orders(mei, "买 A11 x2", "2")
+    await mei.pays(placed)
+    async with town.stage.house.store.session() as session, session.begin():
+        await session.execute(text("UPDATE sku SET on_hand = held + 1 WHERE label = '50g 罐装'"))
+    assert "只剩 1" in (await mei.says("换规格 50g 罐装")).text
+    assert "100g 罐装 ×2" in (await mei.says(f"订单 {number(placed)}")).text
+    assert not await broken(town)
+
+
+async def test_a_group_s_order_keeps_its_spec_and_may_change_its_address(town: Town) -> None:
+    mei = await customer(town, "小美")
+    placed = await orders(mei, "开团 A1")
+    await mei.pays(placed)
+    await town.settles()
+    no = number(placed)
+    assert "拼团的订单" in (await mei.says(f"换规格 {no} 250g 礼盒")).text
+    assert SHANGHAI in (await mei.says(f"改地址 {no} {SHANGHAI}")).text
+    assert not await broken(town)
+
+
+async def test_a_note_stands_on_the_packing_list(town: Town) -> None:
+    boss, mei = await town.owner(), await customer(town, "小美")
+    placed = await orders(mei, GREEN)
+    await mei.pays(placed)
+    assert "记下了备注：轻拿轻放" in (await mei.says("备注 轻拿轻放")).text
+    assert "轻拿轻放" in (await boss.says("待发货")).text
+    assert "轻拿轻放" in (await mei.says(f"订单 {number(placed)}")).text
+
+
+async def test_after_packing_a_change_is_a_request_to_the_merchant(town: Town) -> None:
+    boss, mei = await town.owner(), await customer(town, "小美")
+    placed = await orders(mei, GREEN)
+    await mei.pays(placed)
+    await town.settles()
+    no = number(placed)
+    await boss.says(f"面单 {no}")
+    told(boss)
+    assert "已转告店主" in (await mei.says(f"备注 {no} 多放一个袋子")).text
+    assert "已转告店主" in (await mei.says(f"改地址 {no} {SHANGHAI}")).text
+    await town.settles()
+    news = told(boss)
+    assert "多放一个袋子" in news
+    assert "世纪大道100号" in news
+    assert "浙江省杭州市西湖区" in (await mei.says(f"订单 {no}")).text
+
+
+async def test_nobody_changes_somebody_else_s_order(town: Town) -> None:
+    mei, lin = await customer(town, "小美"), await customer(town, "小林")
+    placed = await orders(mei, GREEN)
+    await mei.pays(placed)
+    no = number(placed)
+    for said in (f"改地址 {no} {SHANGHAI}", f"换规格 {no} 100g", f"备注 {no} 送我"):
+        assert "没找到" in (await lin.says(said)).text
+        await lin.says("你好")
+    shown = (await mei.says(f"订单 {no}")).text
+    assert "浙江省" in shown
+    assert "送我" not in shown
+
+
+async def test_a_shop_without_a_counter_says_so(town: Town) -> None:
+    mei = await customer(town, "小美")
+    await orders(mei, GREEN)
+    assert "还没有自提点" in (await mei.says("自提")).text
+
+
+async def test_an_order_is_fetched_with_its_code_and_its_freight_goes_back(town: Town) -> None:
+    desk = town.stage.house.desk
+    desk.figures = replace(desk.figures, order=replace(desk.figures.order, pickup_at="文三路1号 9–18点"))
+    boss, mei = await town.owner(), await customer(town, "小美")
+    placed = await orders(mei, GREEN)
+    await mei.pays(placed)
+    await town.settles()
+    heard = (await mei.says("自提")).text
+    assert "文三路1号 9–18点" in heard
+    assert "¥8 原路退回" in heard
+    code = re.search(r"自提码 ([2-9A-Z]{6})", heard)
+    assert code, heard
+    assert "没有要发的货" in (await boss.says("待发货")).text
+    await mei.says(f"核销 {code[1]}")
+    assert "待发货" in (await mei.says(f"订单 {number(placed)}")).text, "only staff hand out"
+    assert "请把货交给" in (await boss.says(f"核销 {code[1]}")).text
+    assert "已经取走" in (await boss.says(f"核销 {code[1]}")).text
+    assert "已完成" in (await mei.says(f"订单 {number(placed)}")).text
+    await town.later(minutes=2)
+    assert not await broken(town)
