@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import gc
 import logging
 from collections.abc import Callable, Coroutine, Mapping
 from datetime import timedelta
@@ -213,6 +214,9 @@ class House:
 
     def start(self) -> None:
         """Start what runs by itself: write-behind, the catalogue's look, and, where this process works, the rest."""
+        # What is here now stays: collections need not walk through the dictionaries again and again.
+        gc.collect()
+        gc.freeze()
         self.ticks.every(1, "write-behind", self.desk.write_behind)
         self.ticks.every(CATALOG_SECONDS, "catalogue", self._refresh)
         if self.pay is not None:

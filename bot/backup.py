@@ -51,6 +51,8 @@ async def backup(settings: Settings, file: Path, clock: Clock | None = None) -> 
     """
     clock = clock or Clock()
     _open_seals(settings)
+    if not settings.database.is_postgresql and not _place(settings).exists():  # looking would make an empty one
+        raise Unfit("there is no database yet; there is nothing to back up.")
     async with opened(settings) as store:
         at = await migrations.at(store)
         if not at:
@@ -196,7 +198,7 @@ async def release(settings: Settings, clock: Clock | None = None) -> int:
 
 async def _into_sqlite(settings: Settings, file: Path, clock: Clock) -> Restored:
     """The copy is made ready beside the database and takes its place in one step."""
-    place = Path(settings.database.url.removeprefix("sqlite:///"))
+    place = _place(settings)
     await asyncio.to_thread(_make_folder, place.parent)
     with only_one(place.with_name(place.name + ".lock")) as free:
         if not free:
@@ -367,6 +369,10 @@ async def _forget(url: str) -> bool:
 def _connected(file: Path, mode: str = "rw") -> contextlib.closing[sqlite3.Connection]:
     """A file that is there; one that is not is not made."""
     return contextlib.closing(sqlite3.connect(f"file:{quote(str(file.resolve()))}?mode={mode}", uri=True, timeout=30))
+
+
+def _place(settings: Settings) -> Path:
+    return Path(settings.database.url.removeprefix("sqlite:///"))
 
 
 def _size(file: Path) -> int:

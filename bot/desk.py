@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
@@ -150,7 +151,15 @@ class Desk:
         now = self.clock.now()
         talk_name = f"{told.channel}:{told.account}:{told.who}"
         message = f"{talk_name}:{told.key}" if told.key else ""
-        recalled = await self.shared.recall(message, talk_name)
+        limits = self.figures.limits
+        recalled = await self.shared.recall(
+            message,
+            talk_name,
+            (
+                (f"say:{talk_name}", limits.messages_per_minute, 60),
+                (f"day:{talk_name}", limits.messages_per_day, 86_400),
+            ),
+        )
         if recalled.answer is not None:
             return Answer.from_json(json.loads(recalled.answer))
         visit = await FollowerGlance(self.store.reader).visit(told.channel, told.account, told.who, told.key)
@@ -158,8 +167,9 @@ class Desk:
             return await self._change(told, recalled)
         if visit.answered:
             return Answer.from_json(visit.answer or {})
-        if (hint := await self._too_many(told, talk_name)) is not None:
-            return hint
+        if recalled.left < 0 and told.kind not in ("unfollow", "follow") and leaving(told.text) is None:
+            # Who writes faster than a person can is asked once to slow down; leaving is always heard.
+            return Answer(self.face.body("desk/slower", told.channel, {})) if recalled.left == -1 else Answer()
         talking, lost = overlaid(visit, recalled)
         step = Step(self, Me, visit.me, self.store.reader, None, now, talking, signed=told.signed)
         intent, stale = await self._understand(told, step, lost)
@@ -257,7 +267,7 @@ class Desk:
         followers = Followers(work)
         me = await followers.meet(told.channel, told.account, told.who, work.now)
         row = await followers.talk(me.id)
-        visit = Visit(_me(me), row.number, row.state, row.missed, False, None)
+        visit = Visit(_me(me), row.number, copy.deepcopy(row.state), row.missed, False, None)
         talking, lost = overlaid(visit, recalled)
         await self._heard_now(work, me.id, told)
         kept = [me, row]
@@ -435,16 +445,6 @@ class Desk:
         except Exception:
             self._heard = rows + self._heard  # written down when the database is back
             raise
-
-    async def _too_many(self, told: Told, talk_name: str) -> Answer | None:
-        """Who writes faster than a person can is asked once a minute to slow down; leaving is always heard."""
-        limits = self.figures.limits
-        left = await self.shared.allow(f"say:{talk_name}", limits.messages_per_minute, 60)
-        if left >= 0 and limits.messages_per_day:
-            left = min(left, await self.shared.allow(f"day:{talk_name}", limits.messages_per_day, 86_400))
-        if left >= 0 or told.kind in ("unfollow", "follow") or leaving(told.text) is not None:
-            return None
-        return Answer(self.face.body("desk/slower", told.channel, {})) if left == -1 else Answer()
 
 
 def _me(follower: Any) -> Me:

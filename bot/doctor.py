@@ -1,4 +1,4 @@
-"""Looks the shop over: what is dangerous, what is missing, what this account may do and what is therefore not offered."""
+"""Looks the shop over: what is dangerous, what is missing, and what this account may not do."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -89,6 +90,16 @@ def yuan(fen: int) -> str:
 def _harmless(value: Any) -> Any:
     """Data in chat text cannot plant a link: `<` becomes `＜`. Templates' own text is not data."""
     return value.replace("<", "＜") if isinstance(value, str) and "<" in value else value
+
+
+@functools.lru_cache(4096)
+def _tap(choice: Choice) -> str:
+    """A line of a list as a link; the same lines are shown all day."""
+    label = str(_harmless(choice.label))
+    code = code_of(choice.intent)
+    words = label if code else phrase_of(choice.intent) or label
+    attribute = escape(words.replace("&", "＆").replace("#", "＃"), quote=True)
+    return f'<a href="weixin://bizmsgmenu?msgmenucontent={attribute}&msgmenuid={code or "say"}">{label}</a>'
 
 
 class Face:
@@ -202,13 +213,9 @@ class Face:
         return "\n\n".join(p for p in parts if p) if lines else "\n".join(p for p in (text, *tail) if p)
 
     def _link(self, choice: Choice, room: Room) -> str:
-        label = str(_harmless(choice.label))
         if not room.tappable:
-            return label
-        code = code_of(choice.intent)
-        words = label if code else phrase_of(choice.intent) or label
-        attribute = escape(words.replace("&", "＆").replace("#", "＃"), quote=True)
-        return f'<a href="weixin://bizmsgmenu?msgmenucontent={attribute}&msgmenuid={code or "say"}">{label}</a>'
+            return str(_harmless(choice.label))
+        return _tap(choice) if isinstance(choice.intent, Coded) else _tap.__wrapped__(choice)  # words are not kept
 
     def _absolute(self, url: str) -> str:
         return self.public_url + url if url.startswith("/") else url

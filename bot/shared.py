@@ -6,7 +6,7 @@ import asyncio
 import json
 import secrets
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,6 +19,9 @@ KEEP_SECONDS = 40 * 60  # longer than a list is valid
 MOST_KEPT = 200_000
 
 
+Limit = tuple[str, int, int]  # name, how many, in how many seconds
+
+
 @dataclass(frozen=True)
 class Recalled:
     """What is remembered of a message and its talk: its answer, the overlay, and since when anything is remembered."""
@@ -26,12 +29,13 @@ class Recalled:
     answer: str | None
     overlay: str | None
     since: float  # Unix seconds of the shop's clock
+    left: int = 0  # how many more the tightest of the limits allows; negative when there are too many
 
 
 class Shared(Protocol):
     """What may be lost: a repeated reading answer, a list shown again, a push not sent; nothing else."""
 
-    async def recall(self, message: str, talk: str) -> Recalled: ...
+    async def recall(self, message: str, talk: str, limits: Sequence[Limit] = ()) -> Recalled: ...
 
     async def keep(self, message: str, answer: str, talk: str, overlay: str | None) -> None: ...
 
@@ -75,9 +79,11 @@ class InProcess:
         while len(self._kept) > MOST_KEPT:
             self._kept.popitem(last=False)
 
-    async def recall(self, message: str, talk: str) -> Recalled:
+    async def recall(self, message: str, talk: str, limits: Sequence[Limit] = ()) -> Recalled:
         now = self._now().timestamp()
-        return Recalled(self._read("m:" + message, now) if message else None, self._read("t:" + talk, now), self._since)
+        left = min([await self.allow(*limit) for limit in limits], default=0)
+        answer = self._read("m:" + message, now) if message else None
+        return Recalled(answer, self._read("t:" + talk, now), self._since, left)
 
     async def keep(self, message: str, answer: str, talk: str, overlay: str | None) -> None:
         until = self._now().timestamp() + KEEP_SECONDS
@@ -136,7 +142,18 @@ local since = redis.call('GET', KEYS[3])
 if not since then redis.call('SET', KEYS[3], ARGV[1]); since = ARGV[1] end
 local answer = false
 if KEYS[1] ~= '' then answer = redis.call('GET', KEYS[1]) end
-return {answer, redis.call('GET', KEYS[2]), since}
+local left = 0
+for i = 4, #KEYS do
+  local n = redis.call('INCR', KEYS[i])
+  if n == 1 then redis.call('EXPIRE', KEYS[i], ARGV[2 * i - 4]) end
+  local more = ARGV[2 * i - 5] - n
+  if i == 4 or more < left then left = more end
+end
+return {answer, redis.call('GET', KEYS[2]), since, left}
+"""
+_KEEP = """
+if KEYS[1] ~= '' then redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[3]) end
+if ARGV[2] ~= '' then redis.call('SET', KEYS[2], ARGV[2], 'EX', ARGV[3]) else redis.call('DEL', KEYS[2]) end
 """
 _ALLOW = """
 local n = redis.call('INCR', KEYS[1])
@@ -161,6 +178,7 @@ class InRedis:
         )
         self._redis: Redis = Redis.from_pool(pool)
         self._recall = self._redis.register_script(_RECALL)
+        self._keep = self._redis.register_script(_KEEP)
         self._allow = self._redis.register_script(_ALLOW)
         self._release = self._redis.register_script(_RELEASE)
         self._now = now
@@ -168,38 +186,41 @@ class InRedis:
         self._own = InProcess(now)
         self._broken = 0.0  # when something could last not be kept; told to the others as soon as Redis is back
 
-    async def recall(self, message: str, talk: str) -> Recalled:
-        p, broken = self._prefix, self._broken
+    async def recall(self, message: str, talk: str, limits: Sequence[Limit] = ()) -> Recalled:
+        p, broken, now = self._prefix, self._broken, self._now().timestamp()
         try:
-            answer, overlay, since = await self._recall(
-                keys=[p + "m:" + message if message else "", p + "t:" + talk, p + "since"],
-                args=[self._now().timestamp(), broken or ""],
+            answer, overlay, since, left = await self._recall(
+                keys=[
+                    p + "m:" + message if message else "",
+                    p + "t:" + talk,
+                    p + "since",
+                    *(self._window(name, seconds) for name, _, seconds in limits),
+                ],
+                args=[now, broken or "", *(part for _, most, seconds in limits for part in (most, seconds))],
             )
-            if self._broken == broken:
-                self._broken = 0.0
-            return Recalled(answer, overlay, float(since))
         except RedisError:
-            return Recalled(None, None, self._now().timestamp())
+            return Recalled(None, None, now, min([await self._own.allow(*limit) for limit in limits], default=0))
+        if self._broken == broken:
+            self._broken = 0.0
+        return Recalled(answer, overlay, float(since), int(left))
+
+    def _window(self, name: str, seconds: int) -> str:
+        # The window's number in the name makes the limit count in the shop's clock.
+        return f"{self._prefix}l:{name}:{int(self._now().timestamp()) // seconds}"
 
     async def keep(self, message: str, answer: str, talk: str, overlay: str | None) -> None:
         p = self._prefix
         try:
-            async with self._redis.pipeline(transaction=True) as pipe:
-                if message:
-                    pipe.set(p + "m:" + message, answer, ex=KEEP_SECONDS)
-                if overlay is not None:
-                    pipe.set(p + "t:" + talk, overlay, ex=KEEP_SECONDS)
-                else:
-                    pipe.delete(p + "t:" + talk)
-                await pipe.execute()
+            await self._keep(
+                keys=[p + "m:" + message if message else "", p + "t:" + talk],
+                args=[answer, overlay or "", KEEP_SECONDS],
+            )
         except RedisError:
             self._broken = self._now().timestamp()
 
     async def allow(self, name: str, most: int, seconds: int) -> int:
-        # The window's number in the name makes the limit count in the shop's clock.
-        window = int(self._now().timestamp()) // seconds
         try:
-            n = await self._allow(keys=[f"{self._prefix}l:{name}:{window}"], args=[seconds])
+            n = await self._allow(keys=[self._window(name, seconds)], args=[seconds])
             return most - int(n)
         except RedisError:
             return await self._own.allow(name, most, seconds)

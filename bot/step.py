@@ -56,7 +56,8 @@ class Step:
     made: dict[type, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._talk_before = copy.deepcopy(vars(self.talking))
+        # Only a step that changes something is ever tried again.
+        self._talk_before = copy.deepcopy(vars(self.talking)) if self.work is not None else {}
 
     def reset(self) -> None:
         """A step that is tried again, or refused, starts from nothing; the talk is as it was."""

@@ -124,13 +124,26 @@ class Intent:
 
     def to_json(self) -> dict[str, Any]:
         """The intent as it is remembered in the talk, words and all."""
-        return {"verb": self.verb} | {
-            f.name: getattr(self, f.name) for f in dataclasses.fields(self) if getattr(self, f.name) != f.default
-        }
+        said: dict[str, Any] = {"verb": self.verb}
+        for name, default in _fields(type(self)):
+            if (value := getattr(self, name)) != default:
+                said[name] = value
+        return said
 
     def filled(self, **fields: Any) -> Self:
         """The same intent with these fields set."""
         return dataclasses.replace(self, **fields)
+
+
+_FIELDS: dict[type, tuple[tuple[str, Any], ...]] = {}
+
+
+def _fields(kind: type[Intent]) -> tuple[tuple[str, Any], ...]:
+    """(name, default) of every field, found once: each line of each list asks."""
+    found = _FIELDS.get(kind)
+    if found is None:
+        found = _FIELDS[kind] = tuple((f.name, f.default) for f in dataclasses.fields(kind))
+    return found
 
 
 @dataclass(frozen=True)
@@ -139,9 +152,9 @@ class Coded(Intent):
 
     def pack(self) -> str:
         """`JoinGroup("G7K2").pack() == "join:G7K2"`: `[A-Za-z0-9:_.-]`, at most 64 characters; ValueError otherwise."""
-        values = [str(getattr(self, f.name)) for f in dataclasses.fields(self)]
-        defaults = [str(f.default) for f in dataclasses.fields(self)]
-        while values and values[-1] == defaults[len(values) - 1]:
+        fields = _fields(type(self))
+        values = [str(getattr(self, name)) for name, _ in fields]
+        while values and values[-1] == str(fields[len(values) - 1][1]):
             values.pop()
         code = ":".join([self.verb, *values])
         if not CODE.match(code) or any(":" in v for v in values[:-1]):

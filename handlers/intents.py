@@ -252,6 +252,10 @@ class PutDiscount(Intent, verb="putdiscount", changes=True, role=Role.MANAGER): 
 @dataclass(frozen=True)
 class StopDiscount(Intent, verb="stopdiscount", changes=True, role=Role.MANAGER): product: ProductCode = ""
 @dataclass(frozen=True)
+class SetFreight(Intent, verb="setfreight", role=Role.MANAGER): words: Words = ""
+@dataclass(frozen=True)
+class PutFreight(Intent, verb="putfreight", changes=True, role=Role.MANAGER): words: str = ""
+@dataclass(frozen=True)
 class ShowFreight(Intent, verb="showfreight", role=Role.MANAGER): pass
 @dataclass(frozen=True)
 class BindStaff(Intent, verb="bind", changes=True, proven=True): code: Digits = ""

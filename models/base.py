@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
@@ -181,12 +181,49 @@ class Root(Base):
         return news
 
 
+class Ready:
+    """A statement that is asked again and again, compiled once: its SQL, what each value becomes on its way in and out.
+
+    Going through SQLAlchemy each time costs three times what the database does (measured).
+    """
+
+    def __init__(self, statement: Statement) -> None:
+        self.statement = statement
+        self._dialect: Dialect | None = None
+        self.sql = ""
+        self._in: list[tuple[str, Any]] = []
+        self._out: list[tuple[str, Any]] = []
+
+    def prepare(self, dialect: Dialect) -> None:
+        """Compile for this dialect, unless that was done already."""
+        if self._dialect is dialect:
+            return
+        compiled: Any = self.statement.compile(dialect=dialect)
+        self.sql, self._dialect = str(compiled), dialect
+        kinds = [(name, compiled.binds[name].type.dialect_impl(dialect)) for name in compiled.positiontup or ()]
+        self._in = [(name, kind.bind_processor(dialect)) for name, kind in kinds]
+        columns = [(c.keyname, c.type.dialect_impl(dialect)) for c in compiled._result_columns]
+        self._out = [(name, kind.result_processor(dialect, None)) for name, kind in columns]
+
+    def given(self, values: Mapping[str, Any]) -> list[Any]:
+        """The values in the order of the SQL."""
+        return [values[name] if made is None else made(values[name]) for name, made in self._in]
+
+    def taken(self, row: Sequence[Any]) -> dict[str, Any]:
+        """A driver's row by column."""
+        return {
+            name: value if made is None else made(value) for (name, made), value in zip(self._out, row, strict=True)
+        }
+
+
 class Reader(Protocol):
     """Reads rows without an entity and without a transaction."""
 
     async def all(self, statement: Statement) -> Sequence[RowOf]: ...
 
     async def one(self, statement: Statement) -> RowOf | None: ...
+
+    async def first(self, ready: Ready, values: Mapping[str, Any]) -> Mapping[str, Any] | None: ...
 
 
 class Work:
@@ -226,6 +263,9 @@ class Work:
     # Work is a Reader too, so that what only asks can be answered inside a changing step.
     async def all(self, statement: Statement) -> Sequence[RowOf]:
         return (await self.session.execute(statement)).all()
+
+    async def first(self, ready: Ready, values: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        return (await self.session.execute(ready.statement, dict(values))).mappings().first()  # type: ignore[return-value]
 
     async def one(self, statement: Statement) -> RowOf | None:
         return (await self.session.execute(statement)).first()

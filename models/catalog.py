@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cached_property
 
 from sqlalchemy import select
 
@@ -59,11 +60,11 @@ class Goods:
     specs: tuple[Spec, ...]
     deals: tuple[GroupDeal, ...]
 
-    @property
+    @cached_property
     def from_fen(self) -> int:
         return min((s.price_fen for s in self.specs), default=0)
 
-    @property
+    @cached_property
     def word(self) -> str:
         words = {s.word for s in self.specs}
         if words <= {"售罄"}:

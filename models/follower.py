@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import UniqueConstraint, and_, bindparam, select
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.base import Base, Glance, Invariant, Shelf
+from models.base import Base, Glance, Invariant, Ready, Shelf
 from models.inbox import Inbox
 from models.talk import Talk
 
@@ -105,11 +105,12 @@ class FollowerGlance(Glance):
 
     async def visit(self, channel: str, account: str, who: str, key: str) -> Visit | None:
         """Who this is, what we are in the middle of, and whether this very message was answered; one read."""
-        row = await self.reader.one(_VISIT.params(channel=channel, account=account, who=who, key=key))
+        row = await self.reader.first(_VISIT, {"channel": channel, "account": account, "who": who, "key": key})
         if row is None:
             return None
-        me = Me(row.id, channel, account, who, row.name, row.since, row.following)
-        return Visit(me, row.number or 0, row.state or {}, row.missed or 0, row.heard is not None, row.answer)
+        me = Me(row["id"], channel, account, who, row["name"], row["since"], row["following"])
+        state, missed = row["state"] or {}, row["missed"] or 0
+        return Visit(me, row["number"] or 0, state, missed, row["heard"] is not None, row["answer"])
 
     async def by_id(self, follower_id: int) -> Me | None:
         row = await self.reader.one(
@@ -159,7 +160,7 @@ def _visit() -> Any:
     )
 
 
-_VISIT = _visit()
+_VISIT = Ready(_visit())
 
 INVARIANTS = (
     Invariant(

@@ -5,6 +5,7 @@ One template is in force at a time. Without one the shop's figures are it: one p
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,6 +16,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, Glance, Invariant, Json, Reader, Refusal, Shelf
 from models.figures import Figures
+from models.prices import fen
 from models.regions import regions, short_name
 
 PIECE, WEIGHT = "piece", "weight"
@@ -23,6 +25,10 @@ ON: Any = dict.fromkeys(("sqlite_where", "postgresql_where"), text("state = 'on'
 
 class NoFreightThere(Refusal):
     """The shop does not send there. Facts: province."""
+
+
+class FreightUnclear(Refusal):
+    """A template that does not read. Facts: part (the words that were not understood, "" when they disagree)."""
 
 
 class Travelling(Protocol):
@@ -115,6 +121,64 @@ def province_named(said: str) -> str:
     """新疆 → 新疆维吾尔自治区; "" for what is no province."""
     names = [name for code, name in regions().names.items() if len(code) == 2]
     return next((name for name in names if said in (name, short_name(name))), "")
+
+
+_PARTS = re.compile(r"[;；\n]+")
+_UNIT = r"(?P<{0}>件|个|kg|公斤|千克|斤|g|克)"
+_FIRST = re.compile(
+    r"首\s*(?P<n>[0-9]{1,5})\s*" + _UNIT.format("unit") + r"\s*[¥￥]?(?P<fee>[0-9]{1,4}(?:\.[0-9]{1,2})?)\s*(?:元|块)?"
+)
+_FURTHER = re.compile(_FIRST.pattern.replace("首", "续"))
+_FLAT = re.compile(r"(?:每单|一单|一律)?\s*[¥￥]?(?P<fee>[0-9]{1,4}(?:\.[0-9]{1,2})?)\s*(?:元|块)")
+_FREE = re.compile(r"满\s*[¥￥]?(?P<sum>[0-9]{1,6}(?:\.[0-9]{1,2})?)\s*(?:元|块)?\s*(?:包邮|免邮|免运费)")
+_ELSEWHERE = ("其他", "其它", "其余", "全国")
+_GRAMS = {"kg": 1000, "公斤": 1000, "千克": 1000, "斤": 500, "g": 1, "克": 1}
+
+
+def read_tariff(words: str) -> Tariff:
+    """首1件8元 续1件2元 满99包邮; 新疆、西藏 首1件20元 续1件5元 → a template.
+
+    Parts are zones; the one that names no province is everywhere else, and without one the rest is not served.
+    Raises FreightUnclear.
+    """
+    zones: list[Zone] = []
+    ways: set[str] = set()
+    for part in _PARTS.split(words):
+        said = part.strip()
+        if not said:
+            continue
+        free, first, further = _FREE.search(said), _FIRST.search(said), _FURTHER.search(said)
+        bare = _FREE.sub(" ", said)
+        flat = None if first else _FLAT.search(bare)
+        price = first or flat
+        if price is None:
+            raise FreightUnclear(part=said)
+        head = bare[: (_FIRST.search(bare) or price).start()]
+        names = [w for w in re.split(r"[\s,，、:：]+", head) if w and w not in (*_ELSEWHERE, "按件", "按重", "按重量")]
+        provinces = [province_named(name) for name in names]
+        if "" in provinces:
+            raise FreightUnclear(part=names[provinces.index("")])
+        for found in (first, further):
+            if found is not None:
+                ways.add(WEIGHT if found["unit"] in _GRAMS else PIECE)
+        zones.append(
+            Zone(
+                tuple(provinces),
+                _amount(first) if first else 1,
+                fen(price["fee"]) or 0,
+                _amount(further) if further else 0,
+                (fen(further["fee"]) or 0) if further else 0,
+                fen(free["sum"]) if free else None,
+            )
+        )
+    rest = [zone for zone in zones if not zone.provinces]
+    if not zones or len(ways) > 1 or len(rest) > 1 or overlapping(zones):
+        raise FreightUnclear(part=next(iter(overlapping(zones)), ""))
+    return Tariff(next(iter(ways), PIECE), tuple(zones))
+
+
+def _amount(found: re.Match[str]) -> int:
+    return max(1, int(found["n"]) * _GRAMS.get(found["unit"], 1))
 
 
 class FreightTemplate(Base):

@@ -5,7 +5,18 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, bindparam, func, select, text, tuple_
+from sqlalchemy import (
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    UniqueConstraint,
+    bindparam,
+    exists,
+    func,
+    select,
+    text,
+    tuple_,
+)
 from sqlalchemy.orm import Mapped, WriteOnlyMapped, declared_attr, mapped_column, relationship
 
 from models import hold
@@ -357,6 +368,13 @@ INVARIANTS = (
         .where(Order.total_fen != func.coalesce(_goods.c.fen, 0) + Order.freight_fen + Order.spare_fen),
     ),
     Invariant(
+        "order_discount_shared",
+        "every fen of an order's discounts is some line's share",
+        select(Order.id)
+        .outerjoin(_goods, _goods.c.order_id == Order.id)
+        .where(Order.discount_fen != func.coalesce(_goods.c.off, 0)),
+    ),
+    Invariant(
         "order_moves_along_edges",
         "an order moves along the listed edges only",
         select(OrderMove.order_id).where(tuple_(OrderMove.before, OrderMove.after).not_in(sorted(EDGES))),
@@ -373,6 +391,17 @@ INVARIANTS = (
         "an order that nobody paid is closed soon after its time",
         select(Order.id).where(Order.state == "pending", Order.pay_until < bindparam("late", type_=Moment())),
         grace_minutes=10,
+    ),
+    Invariant(
+        "order_closing_ends",
+        "an order that is to be closed is closed, or found paid, within the hour",
+        select(Order.id).where(
+            Order.state == "closing",
+            ~exists()
+            .where(OrderMove.order_id == Order.id, OrderMove.at >= bindparam("late", type_=Moment()))
+            .correlate(Order),
+        ),
+        grace_minutes=60,
     ),
     Invariant(
         "order_packed_if_shipped",

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, select
+from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, exists, select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, Invariant
+from models.hold import Hold
 
 
 class OrderLine(Base):
@@ -62,6 +63,20 @@ INVARIANTS = (
         select(OrderLine.id).where(
             (OrderLine.amount_fen != OrderLine.list_fen * OrderLine.quantity - OrderLine.discount_fen)
             | (OrderLine.amount_fen < 0)
+        ),
+    ),
+    Invariant(
+        "hold_matches_lines",
+        "what an order's lines want is what it holds of the stock",
+        select(OrderLine.order_id).where(
+            ~exists()
+            .where(
+                Hold.order_id == OrderLine.order_id,
+                Hold.kind == "stock",
+                Hold.thing == OrderLine.sku_id,
+                Hold.quantity == OrderLine.quantity,
+            )
+            .correlate(OrderLine)
         ),
     ),
 )

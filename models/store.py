@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import asyncpg
 from sqlalchemy import create_engine, event
 from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.pool import StaticPool
 
-from models.base import Reader, RowOf, Statement
+from models.base import Reader, Ready, RowOf, Statement
 
 BUSY_MS = 10_000
 LOCK_MS = 4_000
@@ -58,7 +60,7 @@ class Store:
                 pool_reset_on_return=None,
                 connect_args={"server_settings": settings},
             )
-            self.reader = _PostgresReader(self._reading)
+            self.reader = _PostgresReader(self._reading, settings)
 
     def session(self) -> AsyncSession:
         """A session for one changing step; on SQLite its BEGIN is IMMEDIATE, so that writers queue and none fails."""
@@ -68,13 +70,16 @@ class Store:
         await self.engine.dispose()
         if isinstance(self.reader, _SqliteReader):
             self.reader.close()
-        else:
-            await self._reading.dispose()
+        elif isinstance(self.reader, _PostgresReader):
+            await self.reader.close()
 
 
 class _PostgresReader:
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, settings: dict[str, str]) -> None:
         self._engine = engine
+        self._settings = settings
+        self._pool: Any = None
+        self._opening = asyncio.Lock()
 
     async def all(self, statement: Statement) -> Sequence[RowOf]:
         async with self._engine.connect() as connection:
@@ -83,6 +88,37 @@ class _PostgresReader:
     async def one(self, statement: Statement) -> RowOf | None:
         async with self._engine.connect() as connection:
             return (await connection.execute(statement)).first()
+
+    async def first(self, ready: Ready, values: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        ready.prepare(self._engine.dialect)
+        pool = self._pool or await self._open()
+        found = await pool.fetchrow(ready.sql, *ready.given(values))
+        return None if found is None else ready.taken(found)
+
+    async def _open(self) -> Any:
+        """The driver's own pool, for what is asked with every message."""
+        async with self._opening:
+            if self._pool is None:
+                dsn = self._engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+                self._pool = await asyncpg.create_pool(
+                    dsn, min_size=1, max_size=8, server_settings=self._settings, init=_plain_json, reset=_nothing
+                )
+        return self._pool
+
+    async def close(self) -> None:
+        await self._engine.dispose()
+        if self._pool is not None:
+            await self._pool.close()
+
+
+async def _plain_json(connection: Any) -> None:
+    # As SQLAlchemy's types expect it: they read the text themselves.
+    for name in ("json", "jsonb"):
+        await connection.set_type_codec(name, schema="pg_catalog", encoder=str, decoder=str)
+
+
+async def _nothing(connection: Any) -> None:
+    """Nothing to reset after a read of one's own: the usual reset is a round trip for each."""
 
 
 class _SqliteReader:
@@ -108,6 +144,12 @@ class _SqliteReader:
 
     async def one(self, statement: Statement) -> RowOf | None:
         return self._connect().execute(statement).first()
+
+    async def first(self, ready: Ready, values: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        raw: Any = self._connect().connection.dbapi_connection
+        ready.prepare(self._engine.dialect)
+        found = raw.execute(ready.sql, ready.given(values)).fetchone()
+        return None if found is None else ready.taken(found)
 
     def close(self) -> None:
         if self._connection is not None:

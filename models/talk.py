@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -51,13 +50,12 @@ class Talking:
     @classmethod
     def load(cls, state: dict[str, Any] | str | None) -> Talking:
         """The talk from its row or overlay; what a newer or older shop wrote and we do not know is left out."""
-        found: dict[str, Any] = json.loads(state) if isinstance(state, str) else copy.deepcopy(state or {})
+        found: dict[str, Any] = json.loads(state) if isinstance(state, str) else state or {}
         return cls(**{k: v for k, v in found.items() if k in cls.__dataclass_fields__})
 
     def dump(self) -> dict[str, Any]:
         """Only what differs from an empty talk."""
-        blank = asdict(Talking())
-        return {k: v for k, v in asdict(self).items() if v != blank[k]}
+        return {k: v for k, v in vars(self).items() if v != _BLANK[k]}
 
     def line(self, n: int, now: datetime) -> dict[str, Any] | None:
         """What number `n` means; None beyond the list or when the list is older than 30 minutes."""
@@ -88,6 +86,8 @@ class Talking:
     def saw(self, thing: str, code: str, now: datetime) -> None:
         self.seen[thing] = [code, now.timestamp()]
 
+
+_BLANK = vars(Talking())
 
 INVARIANTS = (
     Invariant(

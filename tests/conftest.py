@@ -149,9 +149,7 @@ async def lent(blank: Blank, postgres: Postgres) -> Lent:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-async def database(
-    request: pytest.FixtureRequest, blank: Blank, lent: Lent, tmp_path: Path
-) -> AsyncIterator[str]:
+async def database(request: pytest.FixtureRequest, blank: Blank, lent: Lent, tmp_path: Path) -> AsyncIterator[str]:
     """The URL of a stocked shop's database, on SQLite and on PostgreSQL."""
     if request.param == "sqlite":
         with sqlite3.connect(blank.file) as source, sqlite3.connect(tmp_path / "shop.db") as copy:

@@ -13,10 +13,10 @@ TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablen
 SEQUENCES = "SELECT sequencename FROM pg_sequences WHERE schemaname = 'public' ORDER BY 1"
 SHAPE = """
 SELECT md5(string_agg(what, ';' ORDER BY what)) FROM (
-    SELECT conrelid::regclass || ' ' || conname || ' ' || pg_get_constraintdef(oid) AS what
+    SELECT conrelid::regclass::text || ' ' || conname || ' ' || pg_get_constraintdef(oid) AS what
       FROM pg_constraint WHERE connamespace = 'public'::regnamespace
     UNION ALL SELECT indexdef FROM pg_indexes WHERE schemaname = 'public'
-    UNION ALL SELECT tgrelid::regclass || ' ' || tgname || tgenabled FROM pg_trigger WHERE NOT tgisinternal
+    UNION ALL SELECT tgrelid::regclass::text || ' ' || tgname || tgenabled::text FROM pg_trigger WHERE NOT tgisinternal
     UNION ALL SELECT table_name || ' ' || column_name || ' ' || data_type || is_nullable
       FROM information_schema.columns WHERE table_schema = 'public'
 ) AS shapes

@@ -304,6 +304,13 @@ async def test_a_restore_waits_for_nobody_who_is_running(town: Town, tools: None
     async with processes._alone(settings, serving=False):
         with pytest.raises(Unfit, match="stop every"):
             await restore(settings, file, stage.house.clock)
+    if not stage.house.store.sqlite:
+        connection = await asyncpg.connect(settings.database.url)
+        await connection.execute("SELECT pg_advisory_lock($1)", processes.RUN_LOCK)
+        with pytest.raises(Unfit, match="being restored"):
+            async with processes._alone(settings, serving=True):
+                raise AssertionError
+        await connection.close()
     assert await one(stage.house.store, select(func.count(Talk.follower_id))) == 0
     assert await quarantine.standing(stage.house.store.reader) is None
 
@@ -317,6 +324,10 @@ async def test_a_backup_file_is_never_written_over(town: Town, tmp_path: Path) -
     assert file.read_text() == "last month's"
     with pytest.raises(Unfit, match="cannot be written"):
         await backup(town.stage.house.settings, tmp_path / "nowhere" / "shop.backup")
+    nothing = _at(town.stage.house.settings, f"sqlite:///{tmp_path / 'no.db'}")
+    with pytest.raises(Unfit, match="no database yet"):
+        await backup(nothing, tmp_path / "b")
+    assert not {"no.db", "b"} & set(os.listdir(tmp_path))
 
 
 async def test_what_breaks_an_invariant_is_kept_and_named(

@@ -12,6 +12,7 @@ from models.freight import (
     WEIGHT,
     FreightGlance,
     Freights,
+    FreightUnclear,
     NoFreightThere,
     Tariff,
     Zone,
@@ -19,6 +20,7 @@ from models.freight import (
     plain_tariff,
     province_named,
     province_of,
+    read_tariff,
 )
 from models.pricing import Line, quote
 
@@ -118,3 +120,31 @@ async def test_an_order_pays_the_freight_of_its_province_and_a_new_template_take
     placed = await mei.says("1")
     assert "运费 ¥7" in placed.text
     assert "再买 ¥12 包邮" in placed.text
+
+
+def test_a_template_is_read_out_of_what_a_merchant_types() -> None:
+    assert read_tariff("首1件6元 续1件1元 满50包邮 ; 新疆、西藏 首1件20元 续1件5元") == Tariff(
+        PIECE,
+        (Zone((), 1, 600, 1, 100, 5000), Zone((XINJIANG, "西藏自治区"), 1, 2000, 1, 500)),
+    )
+    assert read_tariff("浙江 首1公斤10元 续500克3元") == Tariff(WEIGHT, (Zone(("浙江省",), 1000, 1000, 500, 300),))
+    assert read_tariff("8元 满99包邮") == Tariff(PIECE, (Zone((), 1, 800, free_from_fen=9900),))
+
+
+@pytest.mark.parametrize(
+    "said", ["随便", "火星 首1件8元", "首1件8元 续1公斤2元", "8元;9元", "浙江 8元;浙江 9元", "满99包邮"]
+)
+def test_a_template_that_does_not_read_is_refused(said: str) -> None:
+    with pytest.raises(FreightUnclear):
+        read_tariff(said)
+
+
+async def test_a_merchant_sets_the_freight_with_four_digits_and_takes_it_back(town: Town) -> None:
+    boss = await town.owner()
+    asked = (await boss.says("设运费 浙江 首1件6元 续1件1元")).text
+    assert "没写到的省份就不送了" in asked
+    assert "运费改好了" in (await boss.says(f"确认 {asked.rsplit('确认 ', 1)[1][:4]}")).text
+    assert "浙江省：首 1 件 ¥6，续 1 件 ¥1" in (await boss.says("运费表")).text
+    asked = (await boss.says("设运费 恢复")).text
+    await boss.says(f"确认 {asked.rsplit('确认 ', 1)[1][:4]}")
+    assert "全国：一单 ¥8，满 ¥99 包邮" in (await boss.says("运费表")).text

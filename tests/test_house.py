@@ -66,19 +66,17 @@ def test_codes_hold_nothing_but_codes_small_numbers_and_choices() -> None:
                 assert field.default is not dataclasses.MISSING, f"{kind.__name__}.{field.name} has no default"
 
 
+SAYING = ("reply", "listing", "ask", "confirm", "Reply")
+
+
 def _replies() -> list[tuple[str, str]]:
     found = []
     for path in sorted((TOP / "handlers").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call) and getattr(node.func, "id", "") in (
-                "reply",
-                "listing",
-                "ask",
-                "confirm",
-                "Reply",
-            ):
-                if node.args and isinstance(node.args[0], ast.Constant) and isinstance(node.args[0].value, str):
-                    found.append((path.name, node.args[0].value))
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") in SAYING and node.args:
+                first = node.args[0]
+                if isinstance(first, ast.Constant) and isinstance(first.value, str):
+                    found.append((path.name, first.value))
     return found
 
 
@@ -185,7 +183,7 @@ def test_no_schema_uses_what_one_of_the_databases_can_not_do() -> None:
             assert key.ondelete is None, f"{table.name}.{key.parent.name}: rows are never deleted behind our back"
 
 
-@pytest.mark.parametrize("folder,most", [("handlers", 300), ("models", 400), ("bot", 400)])
+@pytest.mark.parametrize(("folder", "most"), [("handlers", 300), ("models", 400), ("bot", 400)])
 def test_files_stay_small_enough_to_be_read(folder: str, most: int) -> None:
     large = {
         p.relative_to(TOP).as_posix(): n

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 from conftest import NOON
@@ -91,16 +92,16 @@ STATES = ("nothing", "question", "unpaid", "on screen", "paid")
 STOPPED = "以后不再给您发推送"
 # What the shop says to each word in each of the states; the words' effects stand in EFFECTS, all others have none.
 TABLE = {
-    "退款": ("还没有订单", "还没有订单", "直接取消", "直接取消", "要店主看过才办"),
+    "取消": ("没有可以取消的", "先不弄", "已取消", "已取消", "已经付过款"),
     "退团": ("没有可退的", "没有可退的", "没有可退的", "没有可退的", "没有可退的"),
     "算了": ("^好|^嗯", "先不弄", "^好|^嗯", "^好|^嗯", "^好|^嗯"),
     "不用": ("^好|^嗯", "先不弄", "^好|^嗯", "^好|^嗯", "^好|^嗯"),
-    "不要了": ("^好|^嗯", "先不弄", "不要了回 取消", "不要了回 取消", "不要了回 退款"),
     "注销": ("注销会删掉", "注销会删掉", "1 个订单没走完", "1 个订单没走完", "1 个订单没走完"),
     "删 1": ("购物车", "购物车", "购物车", "购物车", "购物车"),
     "清空": ("清空了", "清空了", "清空了", "清空了", "清空了"),
     "退订": (STOPPED, STOPPED, STOPPED, STOPPED, STOPPED),
-    "取消": ("没有可以取消的", "先不弄", "已取消", "已取消", "已经付过款"),
+    "退款": ("还没有订单", "还没有订单", "直接取消", "直接取消", "要店主看过才办"),
+    "不要了": ("^好|^嗯", "先不弄", "不要了回 取消", "不要了回 取消", "不要了回 退款"),
 }
 LEAVES = {"取消", "算了", "不用", "不要了"}  # an open question
 EFFECTS = {
@@ -114,38 +115,36 @@ EFFECTS = {
 
 @pytest.mark.parametrize("state", STATES)
 async def test_seven_words_that_live_close_together(town: Town, state: str) -> None:
-    column = STATES.index(state)
-    people = {word: town.wechat(f"{state} {word}") for word in TABLE}
-    if state in ("nothing", "paid"):  # nothing there is changed by a word, so that one person may say them all
-        people = dict.fromkeys(TABLE, people["取消"])
-    for person in dict.fromkeys(people.values()):
+    mei, hao = town.wechat("小美"), town.wechat("阿强")
+    number = ""
+    for person in (mei, hao):
         await person.follows()
         await person.says("订阅 龙井")
         await person.says("加 A11 100g 罐装")
-        if state == "question":
-            assert "寄到哪里" in (await person.says("买 A11 50g 罐装")).text
-        elif state == "paid":
+        if state == "paid":
             await buys(town, person)
         elif state in ("unpaid", "on screen"):
-            await orders(person)
+            number = await orders(person)
     if state in ("unpaid", "paid"):  # the order is no longer on screen
         await town.later(minutes=11)
     for word, answers in TABLE.items():
-        person = people[word]
+        person = mei if word == "取消" else hao  # no word but this one changes an order
+        if state == "question":
+            assert "寄到哪里" in (await person.says("买 A11 50g 罐装")).text
+        elif state == "on screen" and person is hao:
+            await person.says(f"订单 {number}")
         before = await World.of(town, person)
         heard = await person.says(word)
-        assert re.search(answers[column], heard.text), f"{word}, {state}: {heard.text}"
-        after = EFFECTS[word](before, state) if word in EFFECTS else before
-        assert await World.of(town, person) == after, f"{word}, {state}"
+        assert re.search(answers[STATES.index(state)], heard.text), f"{word}: {heard.text}"
+        assert await World.of(town, person) == (EFFECTS[word](before, state) if word in EFFECTS else before), word
         if word == "退订":
             assert heard.text.startswith("好，")
             assert not heard.links
             assert ("要退的是订单的话回 退款" in heard.text) == (state == "on screen")
-        if state == "question" and word in LEAVES | {"退订"}:
-            assert ("记下了" if word in LEAVES else "合计") in (await person.says(WHERE)).text, word
-        if state == "paid":
+        if state == "question" and word in LEAVES | {"退订"}:  # still open, if a piece of an address is taken as one
+            assert ("哪个省" in (await person.says("文三路1号")).text) == (word == "退订"), word
+        if (state, word) in (("paid", "不要了"), ("unpaid", "退款"), ("paid", "退款")):  # these have shown the order
             await town.later(minutes=11)
-    assert people["取消"].transcript[-1].heard.text
 
 
 async def test_in_a_forming_group_one_word_undoes_nothing_and_the_second_has_to_be_the_word(town: Town) -> None:
@@ -345,7 +344,7 @@ async def test_the_same_once_more_at_todays_prices_to_its_address(town: Town) ->
     await mei.follows()
     assert "没有买过" in (await mei.says("再来一单")).text.replace("还没有买过", "没有买过")
     first = await buys(town, mei)
-    await mei.says("换地址 李四 13900139000 浙江省宁波市海曙区中山路2号")
+    await mei.says("地址 李四 13900139000 浙江省宁波市海曙区中山路2号")
     placed = await mei.says("和上次一样")
     assert "桐乡胎菊 50g 罐装 ×1 ¥19" in placed.text
     assert "张* 138****8000" in placed.text, "to the address of that order"
@@ -490,7 +489,7 @@ async def test_no_bare_number_pays_or_undoes_what_is_paid(town: Town) -> None:
         for n in ("1", "2", "3"):
             await mei.says(said)
             await mei.says(n)
-            assert await World.of(town, mei) == before, f"{said}, {n}"
+        assert await World.of(town, mei) == before, said
         town.stage.house.clock.move(timedelta(minutes=1))
 
 
@@ -592,10 +591,10 @@ async def test_who_comes_back_sees_open_orders_and_what_has_stopped(town: Town) 
 # -- C12: the shape of an answer ---------------------------------------------------------------------------
 
 LONG_TALK = (
-    "在吗|商品|1|返回|更多|更多|花草茶|龙井|80以内的茶|200|15|7|看 a1|这个多少钱|保质期|买|2|什么鬼|" + WHERE + "|"
-    "订单|1|付款|发货了吗|付了没|坏了|改地址|取消|购物车|加 a11 50g 罐装 x3|加 a2 200g 罐装|加 a2 200g 罐装 x9|购物车|改 1 x2|结算|"
-    "团|开团 a1|我的团|邀请卡|订阅 龙井|我的订阅|暂停|恢复|免打扰|退订|地址|骗子|人工|运费|最低多少|几天能到|执照|高血压能喝吗|"
-    "帮助|帮助|帮助|搞不懂|1|3|蓝牙耳机|蓝牙耳机|再来一单|a99|g7k2|2A3B4C5D|注销|🍵|谢谢|拜拜"
+    "在吗|商品|1|返回|更多|更多|花草茶|龙井|80以内的茶|200|15|7|看 a1|这个多少钱|保质期|买|2|什么鬼|"
+    f"{WHERE}|订单|1|付款|发货了吗|付了没|坏了|改地址|取消|加 a11 50g 罐装 x3|加 a2 200g 罐装 x9|购物车|改 1 x2|结算|"
+    "团|开团 a1|我的团|邀请卡|订阅 龙井|我的订阅|暂停|免打扰|退订|地址|骗子|人工|运费|最低多少|几天能到|执照|"
+    "高血压能喝吗|帮助|帮助|搞不懂|1|3|蓝牙耳机|蓝牙耳机|再来一单|a99|g7k2|2A3B4C5D|注销|🍵|谢谢|拜拜"
 )
 
 
@@ -660,7 +659,7 @@ async def test_help_refusals_and_what_was_not_understood_are_never_repeated_word
         person = town.wechat(said)
         await person.says("在吗")
         heard = [(await person.says(said)).text for _ in range(4)]
-        assert all(first != second for first, second in zip(heard, heard[1:], strict=False)), heard
+        assert all(first != second for first, second in pairwise(heard)), heard
         assert heard[0] not in heard[1:]
         assert "人工" in heard[1] or "找人" in heard[1] or said == "人工", "the second time a person is offered"
 

@@ -20,6 +20,11 @@ STEPS: dict[str, Callable[[Order], object]] = {
     "filled": lambda o: o.fill(NOON),
     "shipped": lambda o: o.ship("顺丰", "SF123", NOON),
     "completed": lambda o: o.receive(NOON),
+    "changed": lambda o: o.amend("note", NOON),
+    "packed": lambda o: o.pack(NOON),
+    "parted": lambda o: o.part_ship("顺丰", "SF1", NOON),
+    "handed over": lambda o: o.deliver(NOON),
+    "late": lambda o: o.break_promise(NOON, NOON),
 }
 
 
@@ -27,7 +32,8 @@ def new(state: str = "pending") -> Order:
     return Order(
         id=1, no="7K2M9P4Q", pay_code="X" * 10, follower_id=1, state=state, goods_fen=1900, discount_fen=0,
         freight_fen=800, total_fen=2700, refunded_fen=0, play="", group_id=None, promise_hours=48, carrier="",
-        tracking="", closed_cause="", made=NOON, pay_until=NOON + timedelta(minutes=30), version=1,
+        tracking="", closed_cause="", ships=False, promise_warned=False,
+        made=NOON, pay_until=NOON + timedelta(minutes=30), version=1,
     )  # fmt: skip
 
 
@@ -113,3 +119,47 @@ def test_a_carrier_is_known_by_its_other_names() -> None:
     assert carrier.named("顺丰速运") == "顺丰"
     assert carrier.named("EMS") == "邮政"
     assert carrier.named("飞鸽") == ""
+
+
+def test_what_is_packed_has_no_second_thoughts() -> None:
+    order = new()
+    order.amend("address", NOON)
+    order.pay(NOON)
+    order.amend("note", NOON)
+    order.pack(NOON)
+    with pytest.raises(NotNow):
+        order.amend("note", NOON)
+    assert not order.changeable
+
+
+def test_only_what_does_not_travel_is_delivered_by_itself() -> None:
+    order = new()
+    order.pay(NOON)
+    order.ships = True
+    with pytest.raises(NotNow):
+        order.deliver(NOON)
+    order.ships = False
+    order.deliver(NOON)
+    assert order.state == "completed"
+
+
+def test_an_order_that_waits_for_its_group_does_not_begin_to_wait_again() -> None:
+    order = new()
+    order.pay(NOON)
+    order.form(1, NOON)
+    with pytest.raises(NotNow):
+        order.form(2, NOON)
+    assert order.group_id == 1
+
+
+def test_the_promise_waits_for_the_end_of_a_rest_and_keeps_the_same_day_hour() -> None:
+    resting, early, late = new(), new(), new()
+    resting.promise_after = NOON + timedelta(days=3)
+    resting.pay(NOON)
+    assert resting.promised_at == NOON + timedelta(days=3, hours=48)
+    for order in (early, late):
+        order.cutoff_at, order.cutoff_due = NOON + timedelta(hours=4), NOON + timedelta(hours=12)
+    early.pay(NOON + timedelta(hours=4))
+    late.pay(NOON + timedelta(hours=4, seconds=1))
+    assert early.promised_at == NOON + timedelta(hours=12)
+    assert late.promised_at == NOON + timedelta(hours=52, seconds=1)

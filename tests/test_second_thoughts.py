@@ -1,5 +1,6 @@
 """Second thoughts: another address, another spec, a note, until the order is packed; every change is on record."""
 
+import asyncio
 import re
 from dataclasses import replace
 
@@ -236,4 +237,35 @@ async def test_an_order_is_fetched_with_its_code_and_its_freight_goes_back(town:
     assert "已经取走" in (await boss.says(f"核销 {code[1]}")).text
     assert "已完成" in (await mei.says(f"订单 {number(placed)}")).text
     await town.later(minutes=2)
+    assert not await broken(town)
+
+
+async def test_what_became_cheaper_and_a_cancellation_give_back_what_was_paid_to_the_fen(town: Town) -> None:
+    boss, mei = await town.owner(), await customer(town, "小美")
+    placed = await orders(mei, "买 A11 x2", "2")
+    await mei.pays(placed)
+    await town.settles()
+    no = number(placed)
+    await mei.says(f"换规格 {no} 50g")
+    asked = (await boss.says(f"取消 {no} 缺货")).text
+    assert "¥46 会全额退给买家" in asked  # ¥76 were paid, ¥30 are on their way back already
+    await boss.says(f"确认 {asked.rsplit('确认 ', 1)[1][:4]}")
+    for _ in range(3):
+        await town.later(minutes=2)
+    rows = await town.stage.house.store.reader.all(text('SELECT total_fen, refunded_fen FROM "order"'))
+    assert [tuple(row) for row in rows] == [(7600, 7600)]
+    assert (await _stock(town))["50g 罐装"][1] == 0
+    assert not await broken(town)
+
+
+async def test_two_who_want_the_last_piece_of_another_spec_are_one_who_gets_it(town: Town) -> None:
+    people = [await customer(town, name) for name in ("小美", "小林")]
+    for one in people:
+        await one.pays(await orders(one, "买 A11", "2"))
+    await town.settles()
+    async with town.stage.house.store.session() as session, session.begin():
+        await session.execute(text("UPDATE sku SET on_hand = held + 1 WHERE label = '50g 罐装' AND price_fen = 1900"))
+    heard = await asyncio.gather(*(one.says("换规格 50g 罐装") for one in people))
+    assert sorted("换好了" in one.text for one in heard) == [False, True]
+    assert (await _stock(town))["50g 罐装"] == (0, 0)
     assert not await broken(town)

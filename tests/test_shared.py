@@ -52,6 +52,12 @@ async def test_so_many_a_minute_and_then_no_more_until_the_shops_clock_has_moved
     assert await shared.allow("mei", 3, 60) == 2
 
 
+async def test_limits_are_counted_with_what_is_recalled_and_the_tightest_counts(shared: Shared) -> None:
+    limits = (("minute", 5, 60), ("day", 2, 86_400))
+    left = [(await shared.recall("", "mei", limits)).left for _ in range(4)]
+    assert left == [1, 0, -1, -2]
+
+
 async def test_a_value_ends_with_its_time_on_the_shops_clock(shared: Shared, clock: Clock) -> None:
     await shared.put("token", "t1", 100)
     assert await shared.get("token") == "t1"
@@ -111,15 +117,11 @@ async def test_without_redis_a_process_goes_on_by_itself_and_what_was_lost_is_kn
     await shared.keep("m1", "a", "mei", "the older list")
     clock.move(timedelta(seconds=5))
 
-    class Dead:
-        async def __aenter__(self) -> "Dead":
-            raise Gone
-
-        async def __aexit__(self, *what: object) -> None:
-            return None
+    async def dead(**what: object) -> None:
+        raise Gone
 
     with monkeypatch.context() as broken:
-        broken.setattr(shared._redis, "pipeline", lambda **how: Dead())
+        broken.setattr(shared, "_keep", dead)
         await shared.keep("m2", "b", "mei", "the newer list")
     found = await shared.recall("m3", "mei")
     assert found.overlay == "the older list"

@@ -23,6 +23,7 @@ SECONDS = 120.0
 OFFICIAL = frozenset({"api.mch.weixin.qq.com", "api2.mch.weixin.qq.com"})
 GZIP = b"\x1f\x8b"
 COUNTED = "总交易单数"  # so begins the line above the sums, after the rows
+NAMED = "商品名称"
 # What a column is called; the second name is the older format's (doc: trade bill, its format).
 TOTAL = ("订单金额", "总金额")
 BACK = ("申请退款金额", "退款金额")
@@ -119,7 +120,7 @@ def entries(plain: bytes, appid: str, mchid: str) -> tuple[list[Entry], int]:
     names = [name.strip() for name in lines[0].split(",")]
     rows, others = [], 0
     for n, line in enumerate(lines[1:end], 2):
-        cells = line.strip(" \n").split(",`")
+        cells = _cells(line, names)
         if len(cells) != len(names) or not cells[0].startswith("`"):
             raise BillOdd(f"line {n} has {len(cells)} cells, not {len(names)}")
         row = dict(zip(names, [cells[0][1:], *cells[1:]], strict=True))
@@ -133,6 +134,16 @@ def entries(plain: bytes, appid: str, mchid: str) -> tuple[list[Entry], int]:
         except (KeyError, ValueError) as fault:
             raise BillOdd(f"line {n}: {fault}") from None
     return rows, others
+
+
+def _cells(line: str, names: list[str]) -> list[str]:
+    """A line's cells; what is too many of them belongs to the product's name, where the merchant wrote what divides."""
+    cells = line.strip(" \n").split(",`")
+    more = len(cells) - len(names)
+    if more > 0 and NAMED in names:
+        at = names.index(NAMED)
+        cells[at : at + more + 1] = [",`".join(cells[at : at + more + 1])]
+    return cells
 
 
 def _entry(row: dict[str, str]) -> Entry:

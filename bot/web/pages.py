@@ -35,7 +35,7 @@ _COOKIE = re.compile(r"[A-Za-z0-9_-]{32}")
 
 
 def frame(house: House, pages: Pages) -> Any:
-    """What stands around every request: an id for its log lines, headers on its answer, a page for what is not there."""
+    """What stands around every request: an id for its log lines, headers, a page for what is not there."""
 
     @web.middleware
     async def around(request: web.Request, handler: Handler) -> web.StreamResponse:

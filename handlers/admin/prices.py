@@ -7,19 +7,20 @@ import secrets
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from handlers.intents import PutDiscount, SetDiscount, ShowFreight, StopDiscount
+from handlers.intents import PutDiscount, PutFreight, SetDiscount, SetFreight, ShowFreight, StopDiscount
 from handlers.replies import Reply, confirm, reply
 from handlers.routing import shop
 from models.catalog import Catalog
 from models.discount import Discounts, sane, tenths
 from models.figures import Figures
-from models.freight import FreightGlance
+from models.freight import FreightGlance, Freights, plain_tariff, read_tariff
 from models.moments import take_moment
 from models.product import NotForSale, Products, touch
 
 _TENTHS = re.compile(r"(?P<a>[0-9])(?:\.(?P<b>[0-9])|(?P<c>[0-9]))?\s*折")
 _DAYS = re.compile(r"^([0-9]{1,2})\s*天")
 _UNTIL = re.compile(r"^[\s,到至]+")
+USUAL = ("恢复", "默认", "usual")
 WHOLE = ("全店", "全场")
 
 
@@ -90,3 +91,25 @@ async def stop_discount(wish: StopDiscount, discounts: Discounts, products: Prod
 async def show_freight(wish: ShowFreight, freights: FreightGlance, figures: Figures) -> Reply:
     """What a parcel costs, zone by zone."""
     return reply("prices/freight", tariff=await freights.tariff(figures))
+
+
+@shop.on("设运费 {words}", "设运费", "set freight {words}")
+async def set_freight(wish: SetFreight, figures: Figures) -> Reply:
+    """A new template, read back zone by zone; four digits confirm it. 恢复 goes back to the shop's figures."""
+    if not wish.words:
+        return reply("prices/freight_how")
+    usual = wish.words.strip() in USUAL
+    tariff = plain_tariff(figures) if usual else read_tariff(wish.words)
+    rest = usual or any(not zone.provinces for zone in tariff.zones)
+    digits = f"{secrets.randbelow(9000) + 1000}"
+    return confirm("prices/set_freight", PutFreight(wish.words), digits, tariff=tariff, rest=rest)
+
+
+@shop.on()
+async def put_freight(wish: PutFreight, freights: Freights) -> Reply:
+    """Confirmed: for orders from now on."""
+    if wish.words.strip() in USUAL:
+        await freights.take_down()
+    else:
+        await freights.put_up(read_tariff(wish.words))
+    return reply("prices/freight_set")
