@@ -94,10 +94,10 @@ def run(command: list[str | Path], environ: Mapping[str, str]) -> str:
 
 
 def dump(pg_dump: Path, url: str, snapshot: str, file: Path) -> None:
-    """The database as a transaction sees it that has exported its snapshot, into a file that is there already."""
+    """The shop as the transaction sees it that exported this snapshot, into a file that is there; nothing set aside."""
     where, environ = address(url)
     command: list[str | Path] = [pg_dump, "--format=custom", "--no-owner", "--no-privileges", "--no-password"]
-    command += [f"--exclude-schema={BEFORE}*", f"--snapshot={snapshot}", f"--file={file}", f"--dbname={where}"]
+    command += ["--schema=public", f"--snapshot={snapshot}", f"--file={file}", f"--dbname={where}"]
     run(command, environ)
 
 
@@ -119,7 +119,7 @@ def load(pg_restore: Path, url: str, file: Path) -> None:
     listed = [
         line
         for line in run([pg_restore, "--list", file], os.environ).splitlines()
-        if not re.search(r"\bSCHEMA - public\b|\bTABLE DATA public alembic_version\b", line)
+        if not re.search(r"\bSCHEMA (- )?public\b|\bTABLE DATA public alembic_version\b", line)
     ]  # the schema is there already; a dump may or may not name it
     where, environ = address(url)
     with tempfile.TemporaryDirectory(prefix="tuanpu-") as folder:

@@ -33,6 +33,8 @@ _RULES = (
     (re.compile(r"(://)[^\s/@'\"]*@"), rf"\1{HIDDEN}@"),
     # The scheme's name stays, what proves who we are goes.
     (re.compile(r"\b(Bearer|Basic)\s+[A-Za-z0-9._~+/=-]+", re.IGNORECASE), rf"\1 {HIDDEN}"),
+    # What PostgreSQL says of a row that it refuses: its values.
+    (re.compile(r"(DETAIL: ) .*"), rf"\1 {HIDDEN}"),
     # The query of an address, or of a path in a request line.
     (re.compile(r"\?[^\s'\"<>?=]+=[^\s'\"<>]*"), f"?{HIDDEN}"),
     # name=value, name: value, "name": "value", also with quotes escaped once more.

@@ -1,14 +1,50 @@
-"""What an order is made of: its lines, as they were called and priced when it was made, and its steps along edges."""
+"""What an order is made of: its lines as they were priced, its states, and its steps along the edges between them."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, exists, select
+from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, exists, select, tuple_
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, Invariant
 from models.hold import Hold
+
+WORDS = {
+    "pending": "待付款",
+    "closing": "正在取消",
+    "closed": "已取消",
+    "paid": "待发货",
+    "forming": "等成团",
+    "shipped": "已发货",
+    "completed": "已完成",
+}
+
+# pending may still be paid; closing waits for the cashier's word about an open attempt; forming waits for its group.
+EDGES = frozenset(
+    {
+        ("pending", "closing"),
+        ("pending", "closed"),
+        ("pending", "paid"),
+        ("closing", "closed"),
+        ("closing", "paid"),
+        ("paid", "forming"),
+        ("forming", "paid"),
+        ("forming", "closed"),
+        ("paid", "closed"),
+        ("paid", "shipped"),
+        ("paid", "completed"),  # nothing of it travels
+        ("shipped", "shipped"),  # the number was mistyped and is put right
+        ("shipped", "completed"),
+        # A change of mind, a parcel of several, a broken promise: the state stays, the step is written down.
+        ("pending", "pending"),
+        ("paid", "paid"),
+        ("forming", "forming"),
+    }
+)
+UNPAID = ("pending", "closing")
+PAID = ("paid", "forming", "shipped", "completed")
+OPEN_TO_CHANGE = ("pending", "paid", "forming")
 
 
 class OrderLine(Base):
@@ -57,6 +93,11 @@ class OrderMove(Base):
 
 
 INVARIANTS = (
+    Invariant(
+        "order_moves_along_edges",
+        "an order moves along the listed edges only",
+        select(OrderMove.order_id).where(tuple_(OrderMove.before, OrderMove.after).not_in(sorted(EDGES))),
+    ),
     Invariant(
         "order_line_adds_up",
         "a line costs its pieces less its share of the discounts, and never less than nothing",

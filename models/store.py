@@ -18,7 +18,12 @@ from models.base import Reader, Ready, RowOf, Statement
 BUSY_MS = 10_000
 LOCK_MS = 4_000
 STATEMENT_MS = 5_000
+QUIET: Any = {"hide_parameters": True}  # a failed statement is logged, and not what it was to write
 READS = {"tuanpu_reads": True}  # execution options of a connection that reads in one snapshot and blocks no writer
+
+
+class Away(OSError):
+    """The database did not answer; raised where the driver is asked directly."""
 
 
 class Store:
@@ -33,7 +38,7 @@ class Store:
         if self.sqlite:
             self.path = given.database or ""
             self.engine = create_async_engine(
-                given.set(drivername="sqlite+aiosqlite"), pool_size=1, max_overflow=0, pool_timeout=30
+                given.set(drivername="sqlite+aiosqlite"), pool_size=1, max_overflow=0, pool_timeout=30, **QUIET
             )
             _sqlite_writer(self.engine)
             self.reader: Reader = _SqliteReader(self.path)
@@ -47,6 +52,7 @@ class Store:
             }
             self.engine = create_async_engine(
                 drive,
+                **QUIET,
                 pool_size=8,
                 max_overflow=0,
                 pool_timeout=10,
@@ -54,6 +60,7 @@ class Store:
             )
             self._reading = create_async_engine(
                 drive,
+                **QUIET,
                 pool_size=8,
                 max_overflow=0,
                 isolation_level="AUTOCOMMIT",
@@ -91,8 +98,11 @@ class _PostgresReader:
 
     async def first(self, ready: Ready, values: Mapping[str, Any]) -> Mapping[str, Any] | None:
         ready.prepare(self._engine.dialect)
-        pool = self._pool or await self._open()
-        found = await pool.fetchrow(ready.sql, *ready.given(values))
+        try:
+            pool = self._pool or await self._open()
+            found = await pool.fetchrow(ready.sql, *ready.given(values))
+        except (asyncpg.PostgresError, asyncpg.InterfaceError) as failure:
+            raise Away(type(failure).__name__) from failure
         return None if found is None else ready.taken(found)
 
     async def _open(self) -> Any:
@@ -127,6 +137,7 @@ class _SqliteReader:
     def __init__(self, path: str) -> None:
         self._engine = create_engine(
             f"sqlite:///{path}",
+            **QUIET,
             poolclass=StaticPool,
             isolation_level="AUTOCOMMIT",
             connect_args={"check_same_thread": False, "timeout": BUSY_MS / 1000},
@@ -148,7 +159,10 @@ class _SqliteReader:
     async def first(self, ready: Ready, values: Mapping[str, Any]) -> Mapping[str, Any] | None:
         raw: Any = self._connect().connection.dbapi_connection
         ready.prepare(self._engine.dialect)
-        found = raw.execute(ready.sql, ready.given(values)).fetchone()
+        try:
+            found = raw.execute(ready.sql, ready.given(values)).fetchone()
+        except sqlite3.Error as failure:
+            raise Away(type(failure).__name__) from failure
         return None if found is None else ready.taken(found)
 
     def close(self) -> None:

@@ -84,7 +84,7 @@ class Page:
         find = f"({outer} ? document.querySelector({outer}).contentDocument : document).querySelector({inner})"
         await self.wait(f"(e => e && !e.disabled && e.getClientRects().length)({find})")
         x, y = await self.js(
-            f"(() => {{ const e = {find}; e.scrollIntoView({{block: 'center', inline: 'center'}});"
+            f"(() => {{ const e = {find}; e.scrollIntoView({{block: 'nearest', inline: 'nearest'}});"
             f" const r = e.getClientRects()[0]; let x = r.x + r.width / 2, y = r.y + r.height / 2;"
             f" if ({outer}) {{ const f = document.querySelector({outer}).getBoundingClientRect();"
             f" x += f.x; y += f.y; }} return [x, y]; }})()"

@@ -16,7 +16,7 @@ import asyncpg
 import pytest
 from follower import Follower
 from servers import Postgres
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select, text, update
 from town import Town
 
 from bot import cli, courier, processes
@@ -406,10 +406,14 @@ async def test_a_newer_backup_is_refused_and_an_older_one_is_migrated_before_any
     house, stage = town.stage.house, town.stage
     older, newer = tmp_path / "older.backup", tmp_path / "newer.backup"
     await town.wechat("小美").follows()
+    async with house.store.session() as session, session.begin():
+        work = Work(session, house.clock.now())
+        follower = await work.one(select(Talk.follower_id))
+        assert follower is not None
+        await _promise(work, "notice", "old", follower[0], work.now, None)
     assert await backup(house.settings, older, house.clock) == 0
-    async with house.store.engine.begin() as connection:
-        await connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
-    assert await backup(house.settings, newer, house.clock) == 0, "whatever it is, it can be backed up"
+    async with _revision(house.store, "9999"):
+        assert await backup(house.settings, newer, house.clock) == 0, "whatever it is, it can be backed up"
     assert "not checked" in capsys.readouterr().out
     with pytest.raises(Unfit, match="newer version"):
         await restore(elsewhere, newer, house.clock)
@@ -428,6 +432,20 @@ async def test_a_newer_backup_is_refused_and_an_older_one_is_migrated_before_any
         assert held.step == quarantine.ASKING
         await looks(again, 2)
         assert await quarantine.standing(again.store.reader) is None
+        assert await one(again.store, select(Outbox.error).where(Outbox.key == "old")) == quarantine.SKIPPED
+
+
+@asynccontextmanager
+async def _revision(store: Store, number: str) -> AsyncIterator[None]:
+    """For a while the database is of another version; it goes on to the next test as it was."""
+    change = text("UPDATE alembic_version SET version_num = :number")
+    async with store.engine.begin() as connection:
+        await connection.execute(change, {"number": number})
+    try:
+        yield
+    finally:
+        async with store.engine.begin() as connection:
+            await connection.execute(change, {"number": migrations.head()})
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)

@@ -270,6 +270,7 @@ async def test_a_day_of_sales_and_refunds_agrees_with_its_bill(town: Town, capsy
     assert noted[0].facts == {"day": "2026-03-02", "ours": 3, "theirs": 3, "differences": {}}
 
 
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 async def test_what_the_bill_says_otherwise_is_printed_and_ends_with_status_1(town: Town, capsys: Capture) -> None:
     stage = town.stage
     first, second = await buys(town, "小美"), await buys(town, "阿强")
@@ -321,6 +322,7 @@ async def test_a_refund_that_ended_the_day_after_is_looked_for_in_the_bill_of_it
     assert "¥13.5 done here, not in the bill" in said
 
 
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 async def test_money_that_staff_took_themselves_is_on_no_bill(town: Town, capsys: Capture) -> None:
     stage = town.stage
     await buys(town, "小美")

@@ -440,7 +440,7 @@ function tick() {
   const local = new Date(clock.epoch + performance.now() - clock.seen + shift);
   $("#now").textContent = local.toISOString().slice(11, 16);
   const night = local.getUTCHours() >= 22 || local.getUTCHours() < 8;
-  $("#day").textContent = `${local.getUTCMonth() + 1}月${local.getUTCDate()}日 · ${night ? "夜里不打扰 quiet hours" : "店里 shop time"}`;
+  $("#day").textContent = `${local.getUTCMonth() + 1}月${local.getUTCDate()}日 · ${night ? "夜里 quiet hours" : "店里 shop time"}`;
 }
 
 async function turn(button) {
