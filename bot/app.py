@@ -23,6 +23,7 @@ from bot.desk import Desk
 from bot.face import Face, Room
 from bot.pay import notify
 from bot.pay.till import Till
+from bot.pay.told import PayRefused, PayUnknown
 from bot.pay.wxpay import Merchant, WxPay
 from bot.settings import Settings
 from bot.shared import InProcess, InRedis, Shared
@@ -51,6 +52,7 @@ log = logging.getLogger(__name__)
 STOP_SECONDS = 4.0  # for requests in hand, and again for promises in hand: a supervisor's patience is 10
 CATALOG_SECONDS = 2
 KEYS_SECONDS = 60
+FORGET_SECONDS = 3600
 RESTORED_SECONDS = 3
 
 
@@ -225,6 +227,7 @@ class House:
             self.ticks.every(RESTORED_SECONDS, "restored", lambda: quarantine.look(self))
             for one in self.shop.ticks:
                 self.ticks.every(10, one.name, lambda one=one: self.desk.look(one))  # type: ignore[misc]
+            self.ticks.every(FORGET_SECONDS, "forget", self.desk.forget)
             for endless in (self.courier.listen(), self.courier.run(), self._beat()):
                 self.tasks.spawn(endless, endless=True)
         self.ticks.start()
@@ -240,8 +243,12 @@ class House:
 
     async def _refresh_keys(self) -> None:
         """A callback has shown a serial that nobody knows: the request only noted it, here it is asked for."""
-        if self.pay is not None and self.pay.keys.wanted:
+        if self.pay is None or not self.pay.keys.wanted:
+            return
+        try:
             await self.pay.refresh_keys()
+        except (PayRefused, PayUnknown) as no:  # anybody may show a serial: that is no fault of ours
+            log.warning("the cashier's keys were not fetched", extra={"why": str(no)})
 
     async def _beat(self) -> None:
         """A worker's heartbeat, for readyz."""
@@ -255,6 +262,7 @@ class House:
         await quarantine.look(self)
         for one in self.shop.ticks:
             await self.desk.look(one)
+        await self.desk.forget()
         await self.courier.drain()
         await self.catalogs.refresh(self.store.reader)
 
@@ -279,7 +287,10 @@ class House:
                 async with self.courier._busy:  # the round that is under way, to its end
                     pass
         self.ticks.stop()
-        await self.desk.write_behind()
+        try:
+            await self.desk.write_behind()
+        except Exception:  # the database is away: everything else is closed all the same
+            log.exception("the last windows could not be written down")
         await self.tasks.close()
         await self.http.close()
         await self.shared.close()

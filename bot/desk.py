@@ -6,7 +6,7 @@ import asyncio
 import copy
 import json
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -293,12 +293,13 @@ class Desk:
 
     async def _with_missed(self, work: Work, row: Talk, follower: int, channel: str, answer: Answer) -> Answer:
         """What could not be sent stands on top of the next answer."""
-        missed = await outbox.take_missed(work, follower, 3)
-        row.missed = max(0, row.missed - 3)
         room = self.rooms[channel]
-        words = [str(m.get("text", "")) for m in missed if m.get("text")]
-        while words and room.length("\n\n".join([*words, answer.text])) > room.size:
-            words.pop()
+
+        def fits(words: Sequence[str]) -> bool:
+            return room.length("\n\n".join([*words, answer.text])) <= room.size
+
+        words = await outbox.take_missed(work, follower, 3, fits)
+        row.missed = max(0, row.missed - 3)
         return replace(answer, text="\n\n".join([*words, answer.text]))
 
     # -- facts, pages, ticks ------------------------------------------------------------------------
@@ -367,6 +368,11 @@ class Desk:
                 await self.fact(due, quiet=quiet)
             except Exception:  # one thing that fails does not keep the others waiting; the next slot looks again
                 log.exception("due step failed", extra={"intent": due.verb})
+
+    async def forget(self) -> None:
+        """What was heard, and answered, more than 72 hours ago is forgotten."""
+        async with self._work() as work:
+            await inbox.sweep(work, work.now)
 
     async def react(self, name: str, event: Event, errand: outbox.Promise) -> None:
         """A reaction that had failed, once more."""

@@ -23,13 +23,17 @@ from models.orderglance import OrderGlance
 from models.prices import yuan
 from models.pricing import Quote
 from models.product import NotForSale, Products, Sku, SoldOut
-from models.words import counted, number, plain, quantity
+from models.words import counted, number, plain, quantity, unfill
 
 NEAR = 3
 _MANY = r"(?P<n>[0-9]{1,4}|[一二两三四五六七八九十百]{1,4})\s?[盒罐袋包饼件份个提条瓶箱桶块支只套组颗枚筒板]?"
 _SO_MANY_OF = re.compile(
     rf"(?:我?(?:要|买|来|拿|订|下单))\s?{_MANY}\s?"
     r"(?:第\s?(?P<line>[0-9]{1,2}|[一二三四五六七八九十]{1,3})\s?(?:个|款|号|种|样)?|(?P<code>a[0-9]{1,5}))"
+)
+_CODE_SO_MANY = re.compile(r"我?(?:要买?|买|来|拿|订|下单)\s?(?P<code>a[0-9]{1,5})\s?(?P<many>.{1,6})")
+_THIS_ONE = re.compile(
+    r"我?(?:就|想|要|想要|那就)?(?:买|要|来|拿|订|下单|就[这它那])(?:一[个盒份罐袋包])?(?:这|那|此|它)?(?:个|一?[款种样])?(?:了|的)?"
 )
 
 
@@ -238,6 +242,21 @@ def how_many(hearing: Hearing) -> Intent | None:
     if isinstance(intent, BuyLines) and many and len(intent.lines) == 1:
         return intent.filled(lines=((intent.lines[0][0], many),))
     return None
+
+
+@shop.cue(45)
+def code_so_many(hearing: Hearing) -> Intent | None:
+    """买a1两盒, 来A12 3份: the code first, and so many of it without a space."""
+    found = _CODE_SO_MANY.fullmatch(hearing.said)
+    many = quantity(found["many"]) if found else None
+    return Buy(found["code"].upper(), many) if found and many else None
+
+
+@shop.cue(205)
+def this_one(hearing: Hearing) -> Intent | None:
+    """要买这个, 我就要它: what is on screen."""
+    shown = hearing.talk.shown("product", hearing.now)
+    return Buy(shown) if shown and _THIS_ONE.fullmatch(unfill(hearing.said)) else None
 
 
 @shop.cue(50)

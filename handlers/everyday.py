@@ -29,7 +29,6 @@ from handlers.intents import (
     ProductFacts,
     RefundOrder,
     Search,
-    ShowAddress,
     ShowOrder,
     ShowProduct,
     SmallTalk,
@@ -178,7 +177,7 @@ async def change(ask: ChangeOrder, me: Me, orders: OrderGlance, talk: Talking, n
     """A second thought: what can still be done with the order that is meant."""
     order = await _newest(orders, me, talk.shown("order", now), Which.ALL)
     if order is None:
-        return _aside(reply("everyday/no_order", Choice("商品", Browse()), Choice("我的地址", ShowAddress())))
+        return _aside(reply("everyday/no_order", Choice("商品", Browse())))
     steps = [Choice("看这个订单", ShowOrder(order.no)), Choice("人工", Person())]
     if order.state == "forming":
         steps.insert(0, Choice("退团", LeaveGroup(word="look")))

@@ -93,8 +93,8 @@ async def strange(ask: StrangeThing) -> Reply:
     return replace(reply("help/strange", kind=ask.kind), keeps=True)
 
 
-@shop.on("算了", "算了吧", "不用", "不用了")
-@shop.on("不要了", "不想要了", goods=1)
+@shop.on("算了", "算了吧", "算啦", "不用", "不用了", "不用啦")
+@shop.on("不要了", "不要啦", "不想要了", goods=1)
 async def cancel_question(
     ask: CancelQuestion, me: Me, talk: Talking, orders: OrderGlance, now: datetime
 ) -> Reply | Intent:

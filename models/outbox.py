@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -166,8 +166,11 @@ async def kept_by_key(work: Work, key: str) -> None:
     )
 
 
-async def take_missed(work: Work, follower_id: int, limit: int) -> list[dict[str, Any]]:
-    """The notices that could not be sent, oldest first; they count as said now."""
+async def take_missed(work: Work, follower_id: int, limit: int, fits: Callable[[Sequence[str]], bool]) -> list[str]:
+    """The words of what could not be sent, oldest first; they count as said now.
+
+    Whoever speaks opens a window: what has no room beside the answer (`fits`) is sent after it.
+    """
     rows = (
         await work.session.execute(
             select(Outbox.id, Outbox.payload)
@@ -176,11 +179,16 @@ async def take_missed(work: Work, follower_id: int, limit: int) -> list[dict[str
             .limit(limit)
         )
     ).all()
-    if rows:
-        await work.session.execute(
-            update(Outbox).where(Outbox.id.in_([r.id for r in rows])).values(state="done", done_at=work.now)
-        )
-    return [r.payload for r in rows]
+    words: list[str] = []
+    for row in rows:
+        text = str(row.payload.get("text", ""))
+        values: dict[str, Any] = {"state": "done", "done_at": work.now}
+        if text and fits([*words, text]):
+            words.append(text)
+        elif text:
+            values = {"state": "due", "due": work.now, "done_at": None, "attempts": 0}
+        await work.session.execute(update(Outbox).where(Outbox.id == row.id).values(**values))
+    return words
 
 
 async def drop_pushes(work: Work, follower_id: int, campaign_ids: Sequence[int] | None = None) -> int:

@@ -101,7 +101,7 @@ class _PostgresReader:
         try:
             pool = self._pool or await self._open()
             found = await pool.fetchrow(ready.sql, *ready.given(values))
-        except (asyncpg.PostgresError, asyncpg.InterfaceError) as failure:
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as failure:
             raise Away(type(failure).__name__) from failure
         return None if found is None else ready.taken(found)
 

@@ -82,8 +82,10 @@ async def play(town: Town) -> None:
     await mei.says("加 A11")
     await mei.says("1")
     await town.settles()
-    await wang.says("邀请卡 A1")  # never drawn: the platform is away
-    town.stage.house.courier.paused = True
+    for words in ("限时 A2 9折 3天", "设运费 首1件6元 续1件1元", "打烊 到3月10日 春茶上山"):
+        digits = re.search(r"确认 (\d{4})", (await boss.says(words)).text)
+        await boss.says(f"确认 {digits[1]}" if digits else "确认")
+    await wang.says("邀请卡 A1")  # still to be drawn
 
 
 async def _pushed(town: Town, boss: Follower, fans: tuple[Follower, ...]) -> None:

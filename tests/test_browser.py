@@ -111,15 +111,17 @@ class Phone:
         await self.page.wait(f"document.querySelector('{sheet}').hidden")
 
     async def _answers(self) -> int:
-        return int(await self.page.js(f"document.querySelectorAll('{self.at} .row.shop:not(.pushed)').length"))
+        return int(await self.page.js(f"document.querySelectorAll('{self.at} .row.shop:not(.dots)').length"))
 
     async def _answered(self, before: int, then: str) -> str:
-        rows = f"[...document.querySelectorAll('{self.at} .row.shop:not(.pushed)')].slice({before})"
+        rows = f"[...document.querySelectorAll('{self.at} .row.shop:not(.dots)')].slice({before})"
         said = f"{rows}.map(r => r.innerText)"
         try:
             return str(await self.page.wait(f"{said}.find(t => t.includes({json.dumps(then)}))"))
         except AssertionError:
-            raise AssertionError(f"{self.name} waits for {then!r}, heard {await self.page.js(said)}") from None
+            line = await self.page.js(f"document.querySelector('{self.at} .words').value")
+            heard = await self.page.js(said)
+            raise AssertionError(f"{self.name} waits for {then!r}, heard {heard}, still types {line!r}") from None
 
     async def _newest(self, selector: str, words: str) -> None:
         """Marks the newest element of the phone that shows, or leads to, these words."""
@@ -215,7 +217,7 @@ async def test_only_who_has_asked_gets_the_push_and_nobody_who_has_left(page: Pa
         await one.sees("欢迎")
     for one in (mei, wang, lin):
         await one.picks("订阅 龙井", "龙井")
-    await wang.picks("退订", "")
+    await wang.picks("退订", "不再")
     await qiang.says("商品", "回数字")
     shown = await boss.picks("推送 #龙井", "确认")
     assert "2 人" in shown

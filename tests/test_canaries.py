@@ -22,7 +22,7 @@ from conftest import NOON
 from lived import AWAY, HOME, KINDS, lived_in, order, told
 from pydantic import BaseModel, SecretStr
 from servers import Postgres
-from sqlalchemy import text
+from sqlalchemy import func, select, text
 from town import Blank, Town
 
 import bot.simulator.platform as fake_platform
@@ -33,6 +33,7 @@ from bot.settings import Settings
 from bot.simulator.backstage import Fault, reply_json
 from bot.simulator.driver import Heard
 from bot.simulator.stage import Stage, make_owner, open_stage
+from models.inbox import Inbox
 
 PERSONAL = ("欧阳小美", "13812345678", "听泉巷77号", "赵阿强", "13987654321", "映月里8号")
 METRICS = "canary-of-the-metrics-token-7f3a"
@@ -271,6 +272,21 @@ async def test_nothing_personal_stands_in_clear_in_the_database(
     for word in PERSONAL:
         for form in (word.encode(), word.encode().hex().encode(), json.dumps(word)[1:-1].encode()):
             assert form not in held, word
+
+
+async def test_what_was_heard_is_forgotten_after_three_days(town: Town) -> None:
+    """The answers with it: a letter that came twice is told from a new one for 72 hours, and then nobody needs it."""
+    mei = town.wechat("小美")
+    await mei.says(f"地址 {HOME}")
+    house = town.stage.house
+    heard = select(func.count()).select_from(Inbox)
+    row = await house.store.reader.one(heard)
+    assert row is not None
+    assert row[0] > 0
+    await town.later(hours=71)
+    assert await house.store.reader.one(heard) == row
+    await town.later(hours=2)
+    assert tuple(await house.store.reader.one(heard) or ()) == (0,)
 
 
 async def dumped(url: str) -> str:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import re
+import shutil
 import signal
 import sqlite3
 import stat
@@ -143,11 +144,24 @@ async def status_of(url: str, path: str) -> int:
 # -- demo ------------------------------------------------------------------------------------------------
 
 
+def as_installed(folder: Path) -> Path:
+    """What the wheel holds, laid out as pip would: the packages, and the data they need beside them."""
+    wheel = tomllib.loads((TOP / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    for package in wheel["packages"]:
+        shutil.copytree(TOP / package, folder / package)
+    for source, target in wheel["force-include"].items():
+        copy = shutil.copytree if (TOP / source).is_dir() else shutil.copy
+        (folder / target).parent.mkdir(parents=True, exist_ok=True)
+        copy(TOP / source, folder / target)
+    return folder
+
+
 async def test_the_demo_prints_one_url_answers_there_and_ends_when_told(tmp_path: Path) -> None:
-    folder = tmp_path / "a folder"
+    folder, installed = tmp_path / "a folder", as_installed(tmp_path / "site-packages")
     with listener() as taken:  # somebody else is on the port that was asked for
         taken.listen()
-        async with tuanpu("demo", "--port", port_of(taken), "--data", folder, cwd=tmp_path) as demo:
+        words = ("demo", "--port", port_of(taken), "--data", folder)
+        async with tuanpu(*words, cwd=tmp_path, PYTHONPATH=str(installed)) as demo:
             url = await demo.line()
             assert re.fullmatch(r"http://127\.0\.0\.1:[0-9]+/simulator/", url)
             assert f":{port_of(taken)}/" not in url
@@ -221,7 +235,10 @@ async def test_from_init_to_a_shop_that_answers_and_lets_no_second_one_beside_it
             assert "店主" in (await driver.says(MEI, f"绑定 {out.strip()}")).text
         for path_ in ("/simulator", "/simulator/", "/simulator/state", "/simulator/static/simulator.js"):
             assert await status_of(url, path_) == 404
-        assert [await status_of(url, p) for p in ("/healthz", "/readyz", "/metrics", "/")] == [200] * 4
+        assert [await status_of(url, p) for p in ("/healthz", "/readyz", "/metrics")] == [200] * 3
+        async with aiohttp.ClientSession() as http, http.get(url) as home:
+            assert home.status == 200
+            assert "frame-ancestors 'none'" in home.headers["Content-Security-Policy"]
         assert (await shop.told_to_stop())[0] == 0
 
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 import sqlite3
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -165,6 +166,31 @@ async def test_only_this_machine_may_look_without_a_token(ready: Stage, peer: ob
         return
     with pytest.raises(aiohttp.web.HTTPNotFound):
         await readyz(request)  # type: ignore[misc, arg-type]
+
+
+# -- what it does by itself ------------------------------------------------------------------------------
+
+
+async def test_a_serial_that_nobody_knows_is_asked_for_beside_the_request(ready: Stage) -> None:
+    """The callback itself is refused at once: whoever shows a serial does not make us wait, or call out."""
+    house, cashier = ready.house, ready.cashier
+    assert house.pay is not None
+    mei = Town(ready).wechat("小美")
+    await mei.says("买 A4")
+    await mei.says("1")
+    placed = await mei.says("张三 13800138000 浙江省杭州市西湖区文三路1号")
+    page = await (await mei.opens(next(x for x in placed.links if "/pay/" in x.url))).presses_the_button()
+    stamp = cashier.rotate()
+    await cashier.pay(page.code_url, mei.person.who)
+    assert cashier.notices[-1].answers[-1][0] == 401
+    assert house.pay.keys.wanted
+    assert not [call for call in cashier.calls if "certificates" in call.path]
+    await house._refresh_keys()
+    assert house.pay.keys.get(stamp.serial, house.clock.now()) is not None
+    assert (await cashier.deliver())[0][0] == 200
+    house.pay.keys.wanted, cashier.certificates = True, False
+    house.clock.move(timedelta(minutes=2))
+    await house._refresh_keys()  # refused: noted, and nothing else
 
 
 # -- how it stops ----------------------------------------------------------------------------------------

@@ -55,12 +55,12 @@ def another(store: Store) -> Store:
 # -- moments ---------------------------------------------------------------------------------------------
 
 
-@given(st.datetimes(timezones=st.timezones()))
+@given(st.datetimes(datetime(1900, 1, 2), datetime(9998, 12, 30), timezones=st.timezones()))  # noqa: DTZ001
 def test_a_moment_comes_back_to_the_microsecond_from_any_zone(moment: datetime) -> None:
     """Floating point would lose the last digits of it; `DateTime` on SQLite drops the zone without a word."""
     kept = Moment().process_bind_param(moment, HERE)
     assert isinstance(kept, int)
-    assert Moment().process_result_value(kept, HERE) == moment
+    assert Moment().process_result_value(kept, HERE) == moment.astimezone(UTC)
 
 
 def heard(at: datetime, key: str) -> dict[str, Any]:

@@ -1,0 +1,108 @@
+"""The rules of the shop and its memory; here the glossary: each word of the shop and the name it has in the code.
+
+One word has one name, on every floor. A table, an event or a role without a word, and a word whose name is nowhere in
+the code, fail a test.
+"""
+
+GLOSSARY: dict[str, str] = {
+    # -- people
+    "粉丝": "models.follower.Follower",
+    "关注": "handlers.intents.Arrive",
+    "取消关注": "handlers.intents.Leave",
+    "对话": "models.talk.Talk",
+    "发言权": "models.budget.Speech",  # what may still be said to one follower
+    "店员账号": "models.staff.Staff",
+    "绑定码": "models.staff.StaffCode",
+    "绑定": "handlers.intents.BindStaff",
+    "授权": "handlers.intents.GrantRole",
+    "撤权": "handlers.intents.Dismiss",
+    "客人": "models.staff.Role.ANYONE",
+    "客服": "models.staff.Role.SUPPORT",
+    "店员": "models.staff.Role.CLERK",
+    "店长": "models.staff.Role.MANAGER",
+    "店主": "models.staff.Role.OWNER",
+    "小店": "models.staff.Role.HOUSE",  # the shop itself: what the world has done is told by it
+    "操作日志": "models.audit.Audit",
+    # -- goods
+    "商品": "models.product.Product",
+    "规格": "models.product.Sku",
+    "货架": "models.catalog.Catalog",  # what is on sale, as every process holds it
+    "上架": "handlers.intents.PutOn",
+    "下架": "handlers.intents.TakeOff",
+    "库存": "models.product.Sku.on_hand",
+    "占用": "models.product.Sku.held",
+    "卖完了": "models.product.SoldOut",
+    "图片": "models.product.Picture",
+    "问答": "models.answer.ShopAnswer",
+    "限时折扣": "models.discount.TimedDiscount",
+    # -- buying
+    "购物车": "models.cart.Cart",
+    "购物车里的一行": "models.cart.CartLine",
+    "地址": "models.address.Address",
+    "订单": "models.order.Order",
+    "订单里的一行": "models.orderline.OrderLine",
+    "订单流转": "models.orderline.OrderMove",
+    "下单": "models.checkout.place",
+    "预留": "models.hold.Hold",
+    "待付款": "models.order.UNPAID",
+    "取消": "handlers.intents.CancelOrder",
+    "已下单": "models.ordernews.OrderPlaced",
+    "已付款": "models.ordernews.OrderPaid",
+    "可发货": "models.ordernews.OrderReady",
+    "已取消": "models.ordernews.OrderClosed",
+    "已发货": "models.ordernews.OrderShipped",
+    "已完成": "models.ordernews.OrderCompleted",
+    "订单消息": "models.ordernews.OrderNews",
+    # -- money
+    "收款": "models.payment.Payment",
+    "付款尝试": "models.payment.Attempt",
+    "商户单号": "models.payment.Attempt.out_trade_no",
+    "付款码": "models.payment.Attempt.code_url",
+    "付款页": "models.order.Order.pay_code",
+    "迟到的钱": "models.settlement.MoneyCameLate",
+    "退款": "models.refund.Refund",
+    "退款单号": "models.refund.Refund.out_refund_no",
+    "退款到账": "models.refund.RefundDone",
+    "退款卡住": "models.refund.RefundStuck",
+    "账本": "models.ledger.Ledger",
+    "分录": "models.ledger.Entry",
+    "账链": "models.ledger.Link",
+    # -- sending it
+    "发货": "handlers.intents.Ship",
+    "包裹": "models.parcel.Parcel",
+    "运费": "models.freight.Fee",
+    "运费表": "models.freight.Tariff",
+    "运费模板": "models.freight.FreightTemplate",
+    "运费区域": "models.freight.FreightZone",
+    "发货承诺": "models.promise.PromiseRow",
+    "打烊": "models.promise.rest",
+    # -- group-buys
+    "拼团": "models.groupbuy.GroupBuys",
+    "团": "models.groupbuy.Group",
+    "团长": "models.groupbuy.Group.head_id",
+    "名额": "models.groupbuy.Seat",
+    "设团": "models.offer.Offer",
+    "开团": "handlers.intents.OpenGroup",
+    "参团": "handlers.intents.JoinGroup",
+    "退团": "handlers.intents.LeaveGroup",
+    "成团": "models.groupbuy.GroupFilled",
+    "没成团": "models.groupbuy.GroupFailed",
+    "有人退团": "models.groupbuy.GroupLeft",
+    # -- invite cards
+    "邀请卡": "models.invite.Card",
+    "扫过卡": "models.invite.CardScan",
+    "场景": "models.invite.Scene",
+    # -- what may be pushed
+    "订阅": "models.subscription.Subscription",
+    "退订": "models.subscription.Subscriptions.leave",
+    "同意": "models.subscription.Consent",
+    "接收规则": "models.subscription.PushRule",
+    "免打扰": "models.moments.quiet_until",
+    "推送": "models.campaign.Campaign",
+    "能收到几人": "models.reach.Reach",
+    # -- behind the counter
+    "收件箱": "models.inbox.Inbox",
+    "发件箱": "models.outbox.Outbox",
+    "闹钟": "models.tick.Tick",
+    "不变的事": "models.base.Invariant",
+}
