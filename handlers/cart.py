@@ -125,7 +125,7 @@ async def clear(what: ClearCart, me: Follower, cart: Cart) -> Reply:
     return reply("cart/cleared", Choice("商品", Browse()))
 
 
-@shop.on("结算", "去结算", "结账", "去结账", "买单", "checkout")
+@shop.on("结算", "去结算", "结账", "结帐", "去结账", "买单", "checkout")
 async def checkout(what: Checkout, me: Follower, cart: Cart, figures: Figures) -> Reply | Intent:
     """Order what is in the cart; while a line cannot be bought as it stands, nothing is ordered."""
     basket = await cart.basket(me.id)

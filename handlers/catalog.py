@@ -32,7 +32,19 @@ def line_of(goods: Goods) -> Choice:
 
 
 @shop.on(
-    "商品", "逛逛", "逛一逛", "看看", "有什么", "有啥", "卖什么", "你们卖什么", "目录", "全部商品", "browse", "shop"
+    "商品",
+    "逛逛",
+    "逛一逛",
+    "看看",
+    "有什么",
+    "有啥",
+    "卖什么",
+    "你们卖什么",
+    "目录",
+    "全部商品",
+    "全部",
+    "browse",
+    "shop",
 )
 async def browse(ask: Browse, catalog: Catalog, talk: Talking) -> Reply:
     """The shelf, or one category of it, a handful at a time; what categories there are stands on top."""

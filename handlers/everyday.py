@@ -70,19 +70,21 @@ SHOPS = {
     "invoice": "发票",
     "licence": "执照",
     "who_answers": "",
+    "pay_ways": "",
 }
 # What is asked of a product, by the words for it, tried in this order; "" is what its card shows: price and stock.
 ASPECTS = (
     ("", "多少钱|几钱|几多|什么价|啥价|价格|价钱|售价|报价|单价|怎么卖|贵吗|几块"),
     ("储存", "储存|保存|存放|怎么存|怎么放|冰箱|冷藏|防潮|受潮"),
     ("净含量", "净含量|多少克|几克|多重|多大|几两|规格|分量|多少颗|几包|几泡"),
-    ("保质期", "保质|保值期|保鲜|过期|多久坏|放多久|能放|存多久|放几|日期|新茶|今年"),
+    ("生产日期", "生产日期|哪天生产|什么时候生产|日期新|新茶|今年|新不新鲜|新鲜吗"),
+    ("保质期", "保质|保值期|保鲜|过期|多久坏|放多久|能放|存多久|放几"),
     ("配料", "配料|成分|原料|材料|添加|防腐|色素|含糖|无糖|咖啡因|过敏|什么做"),
     ("产地", "产地|哪里产|哪产|产自|原产|哪里的|哪儿的|哪的"),
     ("冲泡", "泡|冲|水温|几度|怎么喝|怎么煮|煮"),
     ("", "有货|现货|库存|卖完|补货|到货|断货|缺货|还有|没有了|没货"),
 )
-_GENUINE = re.compile("真的|假的|正品|真假|假货")
+_GENUINE = re.compile("真的|假的|正品|真假|假货|正宗|保真|真货|靠谱")
 _POINTS = re.compile(r"这|那|它")
 PAGE = 8
 
@@ -251,8 +253,8 @@ def _named(words: tuple[str, ...], catalog: Catalog) -> list[str]:
 @shop.on()
 async def about(ask: AboutShop, answers: AnswerGlance, figures: Figures) -> Reply:
     """The shop's own answer."""
-    if ask.topic == "who_answers":
-        return _aside(reply("everyday/who"))
+    if ask.topic in ("who_answers", "pay_ways"):
+        return _aside(reply(f"everyday/{ask.topic}"))
     words = await answers.of(SHOPS.get(ask.topic, "")) if ask.topic in SHOPS else ""
     if not words and ask.topic == "shop_phone":
         words = figures.service.phone

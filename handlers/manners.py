@@ -53,13 +53,17 @@ GUESSES: dict[str, tuple[str, Intent]] = {
 }
 _STICKERS = re.compile(r"(?:\[\w{1,6}\]|/::?[^\s/]{1,6}|[^\w\s\[\]/]|\s)+")  # as WeChat writes its own: [捂脸], /::)
 
+_SHOWN = re.compile(r"[\u2190-\u2bff\U0001f000-\U0001faff\[/]")
+
 shop.hears("unknown", make=lambda told: NotUnderstood(told.text[:200]))
 
 
 @shop.cue(105)
 def stickers(hearing: Hearing) -> Intent | None:
     """Nothing but emoji, stickers or dots."""
-    return SmallTalk("emoji") if _STICKERS.fullmatch(hearing.said) else None
+    if not _STICKERS.fullmatch(hearing.said):
+        return None
+    return SmallTalk("emoji" if _SHOWN.search(hearing.said) else "hello")
 
 
 @shop.on()

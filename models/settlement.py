@@ -69,9 +69,8 @@ async def settle_trade(work: Work, trade: Trade, figures: Figures) -> Settled:
         return Settled("waiting", order)
     if await known(work, trade.transaction_id):
         return Settled("again", order)
-    cause = mismatch(attempt, trade)
-    if not cause and trade.state == "REFUND":
-        cause = "elsewhere"  # paid, and paid back by hand at the cashier's own desk, before we heard of it
+    # REFUND: paid, and paid back by hand at the cashier's own desk, before we heard of it.
+    cause = "elsewhere" if trade.state == "REFUND" else mismatch(attempt, trade)
     if not cause and order.state not in UNPAID:
         cause = "closed" if order.state == "closed" and order.paid_at is None else "twice"
     if not cause:

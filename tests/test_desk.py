@@ -25,6 +25,7 @@ from handlers.routing import shop
 from models.base import Work
 from models.cart import CartLine
 from models.follower import FollowerGlance, Followers
+from models.groupbuy import Seat
 from models.order import Order, OrderPaid
 from models.outbox import Outbox
 from models.product import Product, Sku
@@ -251,7 +252,13 @@ async def test_a_staff_command_from_anybody_else_is_answered_as_if_it_did_not_ex
 
 
 async def test_a_refusal_keeps_nothing(town: Town) -> None:
-    mei, hao, tao = town.wechat("小美"), town.wechat("阿强"), town.wechat("小陶")
+    boss, mei, hao, tao = await town.owner(), town.wechat("小美"), town.wechat("阿强"), town.wechat("小陶")
+    lin = town.wechat("小林")
+    await lin.follows()
+    assert "寄到哪里" in (await lin.says("买 A4 80g 小罐")).text
+    assert "下架" in (await boss.says("下架 A4")).text
+    assert "现在不卖" in (await lin.says(WHERE)).text
+    assert "还没有您的收货地址" in (await lin.says("地址")).text, "the address was written before the order was refused"
     for one in (mei, hao, tao):
         await one.follows()
         await one.says("地址 " + WHERE)
@@ -261,10 +268,10 @@ async def test_a_refusal_keeps_nothing(town: Town) -> None:
     group = next(word for word in "".join(h.text for h in mei.inbox).split() if word.startswith("G") and len(word) < 7)
     for _ in range(5):
         await hao.says("买 A11 50g 罐装")
-    orders, outbox = await count(town, Order), await count(town, Outbox)
+    orders, outbox, seats = await count(town, Order), await count(town, Outbox), await count(town, Seat)
     refused = await hao.says(f"参团 {group}")  # the seat was reserved before the order was refused
     assert "5 单在等付款" in refused.text
-    assert (await count(town, Order), await count(town, Outbox)) == (orders, outbox)
+    assert (await count(town, Order), await count(town, Outbox), await count(town, Seat)) == (orders, outbox, seats)
     assert "还差 2 人" in (await tao.says(f"看 {group}")).text
     assert "编号不对" in (await hao.says("加 A999")).text
     assert await count(town, CartLine) == 0

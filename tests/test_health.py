@@ -213,7 +213,7 @@ async def test_what_is_in_hand_is_finished_before_the_shop_closes(ready: Stage) 
 
     ready.platform.wechat.answer = slow  # type: ignore[method-assign]
     await mei.pays(placed)
-    ready.house.tasks.spawn(ready.house.courier.round())
+    ready.house.tasks.spawn(ready.house.courier.run(), endless=True)
     await began.wait()
     stopping = asyncio.create_task(ready.house.stop())
     for _ in range(100):

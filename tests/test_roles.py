@@ -380,6 +380,19 @@ async def test_who_was_dismissed_gets_nothing_out_of_what_was_on_screen(door: Do
     assert await door.acts() == acts
 
 
+async def test_a_lower_role_confirms_nothing_that_a_higher_one_has_begun(door: Door) -> None:
+    talks, people = {}, {}
+    for name, (least, _) in STAFF.items():
+        for role in (role for role in PEOPLE if SUPPORT <= role < least):
+            people[name, role] = door.someone(role)
+            talks[people[name, role][0]] = HELD["what waits for 确认"][0]({"verb": KINDS[name].verb})
+    await door.plant(talks)
+    acts = await door.acts()
+    for (name, role), who in people.items():
+        assert await door.hears(who, "确认") == NOT_YOURS, (name, role)
+    assert await door.acts() == acts
+
+
 async def test_who_was_dismissed_is_a_customer_with_the_next_word(door: Door) -> None:
     for name, (role, said) in STAFF.items():
         if not said:
