@@ -118,7 +118,7 @@ class Desk:
 
     async def say_later(self, told: Told, answer: Answer) -> None:
         """The door could not wait for this answer: it goes out as a message, or is shown first at the next visit."""
-        async with self._work("late") as work:
+        async with self._work() as work:
             follower = await Followers(work).meet(told.channel, told.account, told.who, work.now)
             await say_alone(work, "late", follower.id, told.key or str(work.now.timestamp()), answer.to_json())
         await self.shared.say("outbox")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-_STEPS = ("message", "late", "fact", "page", "tick", "react")
+_STEPS = ("message", "fact", "page", "tick", "react")
 _CALLS = ("prepay", "query", "close", "refund", "refund_query")
 
 POINTS = frozenset(

@@ -151,6 +151,7 @@ class Backroom:
         self.house.courier.channels = {"wechat": self.mouth}  # type: ignore[dict-item]
 
     async def close(self) -> None:
+        shop.kinds.pop("wish", None)
         await self.house.stop()
 
     @property
