@@ -11,6 +11,7 @@ import pytest
 from hypothesis.configuration import set_hypothesis_home_dir
 from lent import Lent
 from servers import NoServer, Postgres, RedisServer, find_browser, start_postgres, start_redis
+from thrift import be_thrifty
 from town import Blank, Town
 
 from bot.clock import Clock
@@ -20,6 +21,7 @@ from bot.simulator.stage import Stage, open_stage
 from models import migrations
 from models.store import Store
 
+be_thrifty()
 LONG = os.environ.get("TUANPU_LONG") == "1"  # ./tuanpu test --long
 BROWSER_REQUIRED = os.environ.get("TUANPU_REQUIRE_BROWSER") == "1"
 NO_BROWSER = "no Chromium found (TUANPU_CHROME, chromium or google-chrome on PATH)"

@@ -1,0 +1,119 @@
+"""What hundreds of tests would do again and again, word for word the same, is done once in a process."""
+
+import functools
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from jinja2 import BytecodeCache, Environment
+from jinja2.bccache import Bucket
+from sqlalchemy import create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.ext.asyncio import create_async_engine
+
+import bot.face
+import bot.pay.wxpay
+import models.store
+from models.store import Store
+
+MEMORY = Path("/dev/shm")  # a file system in memory, where the machine has one
+ROOM = 4 << 30  # bytes
+
+
+def be_thrifty() -> None:
+    """Templates and statements are compiled once, a key is proved prime once; folders lie in memory.
+
+    Nothing is left out for it: a process that is killed loses nothing of what it has written, to memory or to a disk.
+    """
+    bot.face.Environment = _environment  # type: ignore[misc, assignment]
+    bot.pay.wxpay.load_pem_private_key = functools.lru_cache(64)(bot.pay.wxpay.load_pem_private_key)
+    models.store.create_async_engine = _lend(create_async_engine)
+    models.store.create_engine = _lend(create_engine)
+    models.store._sqlite_writer = _once(models.store._sqlite_writer)
+    Store.close = _closed  # type: ignore[method-assign]
+    if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ROOM:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+
+
+# -- templates -------------------------------------------------------------------------------------------
+
+
+class Kept(BytecodeCache):
+    """Compiled templates, by name and text."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        if bucket.key in self.kept:
+            bucket.bytecode_from_string(self.kept[bucket.key])
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self.kept[bucket.key] = bucket.bytecode_to_string()
+
+
+_pages, _chat = Kept(), Kept()  # the same words compile to something else where they are escaped
+
+
+def _environment(**said: Any) -> Environment:
+    return Environment(**said, bytecode_cache=_pages if said["autoescape"] else _chat)
+
+
+# -- engines: one that was given back knows its statements by heart, and opens connections of its own ------
+
+_resting: dict[str, list[Any]] = {}
+_out: dict[int, tuple[str, Any]] = {}
+
+
+def _lend(make: Callable[..., Any]) -> Callable[..., Any]:
+    def lent(address: URL | str, **said: Any) -> Any:
+        url = make_url(address)
+        sqlite = url.get_backend_name() == "sqlite"
+        name = f"{url.drivername if sqlite else url.render_as_string(False)} {said}"
+        resting = _resting.setdefault(name, [])
+        if resting:
+            engine = resting.pop()
+        else:
+            engine = make(url, **said)
+            if sqlite:
+                event.listen(_plain(engine), "do_connect", _opens(_plain(engine)))
+        _plain(engine).url = url
+        _out[id(engine)] = name, engine
+        return engine
+
+    return lent
+
+
+def _plain(engine: Any) -> Any:
+    return getattr(engine, "sync_engine", engine)
+
+
+def _opens(engine: Any) -> Callable[..., None]:
+    def open_it(_dialect: Any, _record: Any, arguments: list[Any], _named: dict[str, Any]) -> None:
+        arguments[0] = engine.url.database  # another file than the last time
+
+    return open_it
+
+
+def _once(dress: Callable[[Any], None]) -> Callable[[Any], None]:
+    done: dict[int, Any] = {}
+
+    def dressed(engine: Any) -> None:
+        if id(engine) not in done:
+            dress(engine)
+        done[id(engine)] = engine
+
+    return dressed
+
+
+async def _closed(store: Store) -> None:
+    await _close(store)
+    for engine in (store.engine, getattr(store, "_reading", None), getattr(store.reader, "_engine", None)):
+        name, made = _out.pop(id(engine), ("", None))
+        if made is not None:
+            _resting[name].append(made)
+
+
+_close = Store.close
