@@ -15,7 +15,7 @@ from models import pricing
 from models.address import PIECES, Addresses, AddressUnclear, Label
 from models.base import Work
 from models.catalog import Catalog
-from models.checkout import Item, place
+from models.checkout import InHand, Item, place
 from models.figures import Figures
 from models.follower import Follower
 from models.order import Order
@@ -165,6 +165,11 @@ async def buy_lines(
     except SoldOut as no:
         gone = next(i for i in items if i.product.code == no.facts["product"])
         return _sold_out(gone, catalog, wish.play)
+    except InHand as no:
+        waiting = str(no.facts["order"])
+        steps = (Choice("去付款", PayOrder(waiting)), Choice("取消订单", CancelOrder(waiting)))
+        no_more = reply("checkout/in_hand", *steps, order=waiting, product=first.product.name)
+        return replace(no_more.now_seen("order", waiting), refused=True)
     return _placed(order, quote, items, to.masked() if to and ships else "", figures)
 
 

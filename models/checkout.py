@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from models import freight, hold, pricing
 from models.address import Label
-from models.base import Contended, Invariant, Work, draw, fresh_code
+from models.base import Contended, Invariant, Refusal, Work, draw, fresh_code
 from models.figures import Figures
 from models.freight import province_of
 from models.order import Order, OrderLine, OrderPlaced, Orders, QuantityOdd, TooManyUnpaid
@@ -19,6 +19,13 @@ from models.plays import Terms, Wish
 from models.pricing import Line, Quote, quote
 from models.product import Product, Sku, SoldOut
 from models.promise import promise
+
+
+class InHand(Refusal):
+    """An order of the same play for the same spec waits for its payment: two of them would be two live groups.
+
+    Facts: order.
+    """
 
 
 @dataclass(frozen=True)
@@ -44,7 +51,7 @@ async def place(
 ) -> tuple[Order, Quote]:
     """Make an order and hold what it wants; `terms` are those of the play of its one line.
 
-    Raises NotForSale, SoldOut, QuantityOdd, TooManyUnpaid, NoFreightThere; Contended when somebody was faster.
+    Raises NotForSale, SoldOut, QuantityOdd, InHand, TooManyUnpaid, NoFreightThere; Contended when somebody was faster.
     """
     now = work.now
     most = min(figures.order.max_quantity, terms.max_quantity if terms else figures.order.max_quantity)
@@ -56,6 +63,8 @@ async def place(
             facts = {"product": item.product.code, "name": item.product.name, "spec": item.sku.label}
             raise SoldOut(**facts, left=max(0, item.sku.left), asked=item.quantity)
     waiting = await Orders(work).unpaid_of(follower_id)
+    if play:
+        await _not_in_hand(work, waiting, play, items[0].sku.id)
     if len(waiting) >= figures.order.max_unpaid:
         raise TooManyUnpaid(most=figures.order.max_unpaid, order=waiting[0].no)
     plays = {items[0].sku.id: terms} if terms is not None else {}
@@ -104,6 +113,18 @@ async def place(
         await hold.take_all(work, order)
         order.pay(now)
     return order, sum_
+
+
+async def _not_in_hand(work: Work, waiting: Sequence[Order], play: str, sku_id: int) -> None:
+    """InHand when one of these unpaid orders is of the same kind of play, for this spec.
+
+    One person's messages are handled one after another, so nothing comes between this look and the new order.
+    """
+    kind = play.partition(":")[0]
+    same = {order.id: order.no for order in waiting if order.play.partition(":")[0] == kind}
+    line = select(OrderLine.order_id).where(OrderLine.order_id.in_(same), OrderLine.sku_id == sku_id)
+    if same and (found := await work.one(line.order_by(OrderLine.order_id).limit(1))) is not None:
+        raise InHand(order=same[found.order_id])
 
 
 async def _number(work: Work) -> str:

@@ -13,12 +13,13 @@ from sqlalchemy import (
     UniqueConstraint,
     and_,
     bindparam,
+    exists,
     func,
     select,
     text,
 )
 from sqlalchemy import update as change
-from sqlalchemy.orm import Mapped, mapped_column, relationship, selectinload
+from sqlalchemy.orm import Mapped, aliased, mapped_column, relationship, selectinload
 
 from models.base import Base, Contended, Event, Invariant, Moment, Refusal, Root, Shelf, Work, fresh_code
 from models.figures import Figures, GroupFigures
@@ -376,6 +377,7 @@ async def free_seat(work: Work, group_id: int, order_id: int) -> None:
 
 
 _paid = select(func.count()).where(Seat.group_id == Group.id, Seat.state == "taken").scalar_subquery()
+_again, _others = aliased(Seat), aliased(Group)
 _due = and_(Group.state == "forming", Group.deadline <= bindparam("late", type_=Moment()))
 
 INVARIANTS = (
@@ -388,6 +390,23 @@ INVARIANTS = (
         "group_seat_within",
         "no seat is numbered beyond the size of its group",
         select(Seat.id).join(Group, Group.id == Seat.group_id).where(Seat.n > Group.size),
+    ),
+    Invariant(
+        "group_one_live",
+        "nobody is in two forming groups of one spec",
+        select(_again.id).where(
+            exists().where(
+                Seat.group_id == Group.id,
+                Seat.state == "taken",
+                Seat.follower_id == _again.follower_id,
+                Seat.id < _again.id,
+                Group.state == "forming",
+                Group.sku_id == _others.sku_id,
+            ),
+            _again.state == "taken",
+            _again.group_id == _others.id,
+            _others.state == "forming",
+        ),
     ),
     Invariant(
         "group_filled_full",

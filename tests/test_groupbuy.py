@@ -276,6 +276,25 @@ async def test_one_cannot_be_in_two_live_groups_of_the_same(town: Town) -> None:
     assert "合计" not in again.text
 
 
+@pytest.mark.parametrize("first", ["开团 A1", "参团"])
+async def test_a_second_group_of_the_same_waits_for_the_payment_of_the_first(town: Town, first: str) -> None:
+    await offered(town)
+    other = await in_group(town, town.wechat("阿豪"), "开团 A1")
+    mei = town.wechat("小美")
+    await mei.follows()
+    placed = await ordered(mei, first if first == "开团 A1" else f"参团 {other}")
+    assert "合计" in placed.text
+    again = await ordered(mei, "开团 A1")  # tapped again, or thought about: paying both would be two live groups
+    no = re.search(r"在等付款：([0-9A-Z]{8})", again.text)
+    assert no, again.text
+    assert no[1] in placed.text
+    assert (await mei.says("订单")).text.count("¥") == 1
+    await mei.says(f"取消 {no[1]}")
+    assert "合计" in (await mei.says("开团 A1")).text
+    house = town.stage.house
+    assert not await offenders(house.store, house.clock.now())
+
+
 async def test_setting_an_offer_shows_before_and_after_and_takes_four_digits(town: Town) -> None:
     boss = await town.owner()
     assert "还缺" in (await boss.says("设团 A1")).text

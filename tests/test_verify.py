@@ -117,6 +117,13 @@ FAULTS: dict[str, Fault] = {
         names="SELECT group_id FROM seat WHERE id = :id",
     ),
     "group_seat_within": fault(f"{PAID_IN_GROUP} = 'forming'", "UPDATE seat SET n = 7 WHERE id = :id"),
+    "group_one_live": fault(
+        f"{PAID_IN_GROUP} = 'forming'",
+        f"UPDATE groupbuy SET state = 'forming', sku_id = (SELECT sku_id FROM groupbuy WHERE id = {GROUP_OF}) "
+        f"WHERE id = (SELECT max(id) FROM groupbuy WHERE id <> {GROUP_OF})",
+        twin("seat", group_id="(SELECT max(g.id) FROM groupbuy g WHERE g.id <> seat.group_id)"),
+        names=PLANTED,
+    ),
     "group_filled_full": fault(
         "id FROM groupbuy WHERE state = 'filled'", "UPDATE groupbuy SET size = size + 1 WHERE id = :id"
     ),
