@@ -225,7 +225,9 @@ class Courier:
                     )
                     await subscription.Subscriptions(work).stop_all(one.follower_id, "gone")
                     await self._give_up(work, one, why)
-                case "muted" | "bad":
+                case "bad" if "media_id" in one.payload:  # the platform has forgotten the picture: one asks for it anew
+                    await outbox.settle(work, one, "dropped", error=why)
+                case "muted" | "bad" | "no_right":
                     await self._give_up(work, one, why)
                 case "unknown" if one.kind == "push":
                     await outbox.settle(work, one, "unknown", error=why)  # marketing is never repeated on a doubt

@@ -43,6 +43,7 @@ from models.words import leaving
 log = logging.getLogger(__name__)
 
 TYPED = frozenset({"text", "image", "voice", "video", "location", "link", "other"})
+FORGOTTEN = 1000  # rows that are forgotten in one transaction
 TAPPED = frozenset({"click", "follow", "scan"})
 
 
@@ -370,9 +371,12 @@ class Desk:
                 log.exception("due step failed", extra={"intent": due.verb})
 
     async def forget(self) -> None:
-        """What was heard, and answered, more than 72 hours ago is forgotten."""
-        async with self._work() as work:
-            await inbox.sweep(work, work.now)
+        """What was heard more than 72 hours ago, and promises long over, are forgotten, a batch a transaction."""
+        for sweep in (inbox.sweep, outbox.sweep):
+            gone = FORGOTTEN
+            while gone == FORGOTTEN:
+                async with self._work() as work:
+                    gone = await sweep(work, FORGOTTEN)
 
     async def react(self, name: str, event: Event, errand: outbox.Promise) -> None:
         """A reaction that had failed, once more."""

@@ -57,9 +57,11 @@ async def keep(work: Work, inbox_id: int, answer: dict[str, Any]) -> None:
     await work.session.execute(update(Inbox).where(Inbox.id == inbox_id).values(answer=answer))
 
 
-async def sweep(work: Work, now: datetime) -> None:
-    """Forget what is older than 72 hours."""
-    await work.session.execute(delete(Inbox).where(Inbox.heard < now - KEPT))
+async def sweep(work: Work, limit: int) -> int:
+    """Forget up to `limit` messages that are older than 72 hours; how many."""
+    old = select(Inbox.id).where(Inbox.heard < work.now - KEPT).order_by(Inbox.heard).limit(limit)
+    gone = await work.session.execute(delete(Inbox).where(Inbox.id.in_(old.scalar_subquery())))
+    return int(gone.rowcount)  # type: ignore[attr-defined]
 
 
 INVARIANTS = (

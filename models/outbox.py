@@ -8,13 +8,26 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, bindparam, func, or_, select, update
+from sqlalchemy import (
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    UniqueConstraint,
+    bindparam,
+    delete,
+    func,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, Invariant, Moment, Work
 from models.seal import SealedJson
 
 LEASE_SECONDS = 60
+KEPT = timedelta(days=30)
+"""How long what is over stays on record: far longer than anybody would promise it again, to be told no by its key."""
 NOTICE_TRIES = 5
 STATES = ("due", "leased", "done", "missed", "dropped", "unknown")
 
@@ -169,7 +182,7 @@ async def kept_by_key(work: Work, key: str) -> None:
 async def take_missed(work: Work, follower_id: int, limit: int, fits: Callable[[Sequence[str]], bool]) -> list[str]:
     """The words of what could not be sent, oldest first; they count as said now.
 
-    Whoever speaks opens a window: what has no room beside the answer (`fits`) is sent after it.
+    Whoever speaks opens a window: what has no room beside the answer (`fits`), and every picture, is sent after it.
     """
     rows = (
         await work.session.execute(
@@ -182,10 +195,11 @@ async def take_missed(work: Work, follower_id: int, limit: int, fits: Callable[[
     words: list[str] = []
     for row in rows:
         text = str(row.payload.get("text", ""))
+        shown = any(name in row.payload for name in ("media_id", "article"))
         values: dict[str, Any] = {"state": "done", "done_at": work.now}
-        if text and fits([*words, text]):
+        if text and not shown and fits([*words, text]):
             words.append(text)
-        elif text:
+        elif text or shown:
             values = {"state": "due", "due": work.now, "done_at": None, "attempts": 0}
         await work.session.execute(update(Outbox).where(Outbox.id == row.id).values(**values))
     return words
@@ -208,6 +222,19 @@ def next_try(now: datetime, attempts: int) -> datetime:
     """When to try again: 5 s, 30 s, 2 min, 5 min, then every 10 minutes."""
     waits = (5, 30, 120, 300)
     return now + timedelta(seconds=waits[attempts - 1] if attempts <= len(waits) else 600)
+
+
+async def sweep(work: Work, limit: int) -> int:
+    """Forget up to `limit` promises that ended 30 days ago; how many.
+
+    Pushes stay: they are the proof that nobody was sent what they had not asked for. So does what was missed, and
+    what nobody knows the end of.
+    """
+    before = work.now - KEPT
+    over = (Outbox.state.in_(["done", "dropped"]), Outbox.kind != "push", Outbox.due < before, Outbox.done_at < before)
+    old = select(Outbox.id).where(*over).order_by(Outbox.due).limit(limit)
+    gone = await work.session.execute(delete(Outbox).where(Outbox.id.in_(old.scalar_subquery())))
+    return int(gone.rowcount)  # type: ignore[attr-defined]
 
 
 async def oldest_due(work: Work) -> datetime | None:

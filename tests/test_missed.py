@@ -6,7 +6,7 @@ from town import Town
 
 from models.base import Work
 from models.follower import Follower
-from models.outbox import promise
+from models.outbox import Outbox, promise
 from models.talk import Talk
 from models.verify import offenders
 
@@ -47,3 +47,34 @@ async def test_what_fits_beside_the_answer_stands_on_top_of_it(town: Town) -> No
     assert heard.text.startswith("您的订单发货了\n\n")
     await town.settles()
     assert [sent.text for sent in lin.inbox] == [WORDS[1]]
+
+
+async def test_a_card_that_could_not_be_sent_comes_with_the_next_answer(town: Town) -> None:
+    mei = town.wechat("小美")
+    await mei.follows()
+    town.stage.platform.fail_next("message/custom/send", errcode=45047)
+    assert "正在画" in (await mei.says("邀请卡")).text
+    await town.later(minutes=1)
+    assert not mei.inbox
+    await mei.says("商品")
+    await town.settles()
+    assert [sent.picture is not None for sent in mei.inbox] == [True]
+    assert await outbox_states(town, "invite/card") == ["done"]
+
+
+async def test_a_picture_that_the_platform_has_forgotten_is_not_tried_for_ever(town: Town) -> None:
+    mei = town.wechat("小美")
+    await mei.follows()
+    town.stage.platform.fail_next("message/custom/send", errcode=40007)
+    await mei.says("邀请卡")
+    await town.settles()
+    await mei.says("商品")
+    await town.settles()
+    assert not mei.inbox
+    assert await outbox_states(town, "invite/card") == ["dropped"]
+
+
+async def outbox_states(town: Town, name: str) -> list[str]:
+    """How the promises of this template stand."""
+    rows = await town.stage.house.store.reader.all(select(Outbox.state).where(Outbox.name == name))
+    return [row.state for row in rows]
