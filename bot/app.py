@@ -15,7 +15,7 @@ import aiohttp
 from aiohttp import web
 
 from bot import quarantine
-from bot.channel import Channel
+from bot.channel import Channel, Rights
 from bot.clock import Clock, Ticks
 from bot.courier import Courier
 from bot.data import data
@@ -38,6 +38,7 @@ from bot.weibo import webhook as weibo_webhook
 from bot.weibo.api import Weibo
 from handlers.data import synonyms, topics
 from handlers.errands import AskRefund, AskTrade, CloseTrade, DrawCard, PayBack, Prepay
+from handlers.intents import RightLost
 from handlers.routing import load
 from models import tables, tick
 from models.base import Event, Work
@@ -171,9 +172,9 @@ class House:
         self.channels: dict[str, Channel] = {}
         if settings.wechat:
             tokens = TokensShared(self.shared, settings.wechat.app_id, self.clock.now)
-            self.channels["wechat"] = WeChat(settings.wechat, self.http, self.clock.now, tokens)
+            self.channels["wechat"] = WeChat(settings.wechat, self.http, self.clock.now, tokens, self._rights("wechat"))
         if settings.weibo:
-            self.channels["weibo"] = Weibo(settings.weibo, self.http)
+            self.channels["weibo"] = Weibo(settings.weibo, self.http, self._rights("weibo"))
         easel = Easel(self.channels, ProductGlance(self.store.reader).picture, self.clock)
         performers: dict[Any, Any] = {DrawCard: easel.perform}
         self.pay: WxPay | None = None
@@ -194,6 +195,16 @@ class House:
         )
         self.desk.perform = self.courier.perform
         await self.catalogs.refresh(self.store.reader)
+
+    def _rights(self, channel: str) -> Rights:
+        """What an account turns out not to be allowed is an alarm: in the log, in the metrics, to the owner."""
+
+        def lost(call: str) -> None:
+            log.error("the account may not do this: switched off", extra={"channel": channel, "call": call})
+            self.count("no_right")
+            self.tasks.spawn(self.desk.fact(RightLost(channel, call)))
+
+        return Rights(self.clock.now, lost)
 
     def application(self) -> web.Application:
         """The aiohttp application with every door."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Literal, Protocol
 
 from bot.face import Answer
@@ -35,6 +36,29 @@ class SendFailed(Exception):
         self.reason: Reason = reason
         self.code = code
         self.retry_after = retry_after
+
+
+OFF = timedelta(hours=1)
+"""How long a call that this account may not make is left alone; the owner may have got the right meanwhile."""
+
+
+@dataclass
+class Rights:
+    """What the account may not do: refused once, it is off for an hour instead of failing each time, and is told."""
+
+    now: Callable[[], datetime]
+    lost: Callable[[str], None] = lambda call: None
+    _until: dict[str, datetime] = field(default_factory=dict)
+
+    def check(self, call: str) -> None:
+        """Raises SendFailed ("no_right") while the call is off."""
+        if self.now() < self._until.get(call, self.now()):
+            raise SendFailed("no_right", f"{call} is switched off")
+
+    def switch_off(self, call: str) -> None:
+        """The platform has said that this account may not make this call."""
+        self._until[call] = self.now() + OFF
+        self.lost(call)
 
 
 @dataclass(frozen=True)

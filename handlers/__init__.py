@@ -26,4 +26,5 @@ FEATURES = (
     "admin.prices",
     "admin.plays",
     "admin.pushes",
+    "admin.alarms",
 )

@@ -340,5 +340,7 @@ class JudgeGroup(Intent, verb="judge", changes=True, role=Role.HOUSE): group_id:
 @dataclass(frozen=True)
 class ReleasePush(Intent, verb="releasepush", changes=True, role=Role.HOUSE): campaign_id: int = 0
 @dataclass(frozen=True)
+class RightLost(Intent, verb="rightlost", changes=True, role=Role.HOUSE): channel: str = ""; call: str = ""
+@dataclass(frozen=True)
 class CardDrawn(Intent, verb="carddrawn", changes=True, role=Role.HOUSE): card: str; to: int; asked: int; drawn: str; media_id: str; good_until: int; scene_url: str; scene_until: int; sha256: str; jpeg: bytes; thumb: bytes; title: str = ""; text: str = ""; link: str = ""
 # fmt: on

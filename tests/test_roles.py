@@ -183,6 +183,7 @@ INTENTS: dict[str, tuple[Role, str]] = {
     "CloseOverdue": (HOUSE, ""),
     "PayBackAgain": (HOUSE, ""),
     "JudgeGroup": (HOUSE, ""),
+    "RightLost": (HOUSE, ""),
     "ReleasePush": (HOUSE, ""),
     "WarnPromise": (HOUSE, ""),
     "BreakPromise": (HOUSE, ""),

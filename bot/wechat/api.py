@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import aiohttp
 from wechatpy import WeChatClient
 
-from bot.channel import Media, Reason, SendFailed
+from bot.channel import Media, Reason, Rights, SendFailed
 from bot.door import clean, cut
 from bot.face import Answer
 from bot.outward import ask, redacted
@@ -89,12 +89,13 @@ class Client(WeChatClient):  # type: ignore[misc]
         http: aiohttp.ClientSession,
         tokens: Tokens,
         now: Callable[[], datetime],
+        rights: Rights,
     ) -> None:
         # Not super().__init__(): it opens a session of requests.
         self.appid = account.app_id
         self.api_base = str(account.api_base).rstrip("/")
         self._secret = account.app_secret.get_secret_value()
-        self._http, self._tokens, self._now = http, tokens, now
+        self._http, self._tokens, self._now, self._rights = http, tokens, now, rights
         self._renewing: asyncio.Future[str] | None = None
         self._forced: datetime | None = None
         self.renewals = 0
@@ -188,6 +189,7 @@ class Client(WeChatClient):  # type: ignore[misc]
             raise TypeError(f"{endpoint.partition('?')[0]} does not go through this client")
         # What makes a message is not repeated when its fate is unknown.
         repeatable = endpoint != "message/custom/send"
+        self._rights.check(endpoint)
         token = await self.token()
         for again in (True, False):
             _, raw = await ask(
@@ -218,7 +220,10 @@ class Client(WeChatClient):  # type: ignore[misc]
             here = self._now().astimezone(_BEIJING)
             midnight = (here + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
             wait = (midnight - here).total_seconds()
-        raise SendFailed(REASONS.get(code, "bad"), f"{endpoint}: {code} {words}", code=code, retry_after=wait)
+        reason = REASONS.get(code, "bad")
+        if reason == "no_right":
+            self._rights.switch_off(endpoint)
+        raise SendFailed(reason, f"{endpoint}: {code} {words}", code=code, retry_after=wait)
 
 
 def _json(raw: bytes, otherwise: Reason = "later") -> dict[str, Any]:
@@ -265,13 +270,14 @@ class WeChat:
         http: aiohttp.ClientSession,
         now: Callable[[], datetime],
         tokens: Tokens | None = None,
+        rights: Rights | None = None,
     ) -> None:
         self.account = account.account
         self.signed = not account.plain or account.trust_plain
         self.tappable = account.tappable
         self.room = account.room_bytes
         self._now = now
-        self.client = Client(account, http, tokens or TokensHere(), now)
+        self.client = Client(account, http, tokens or TokensHere(), now, rights or Rights(now))
 
     async def say(self, who: str, answer: Answer, *, key: str) -> None:
         """Send one customer message: a picture before an article, an article before text, as in a reply.

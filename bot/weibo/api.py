@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import aiohttp
 
-from bot.channel import Media, Reason, SendFailed
+from bot.channel import Media, Reason, Rights, SendFailed
 from bot.face import Answer
 from bot.outward import ask, redacted
 from bot.settings import Weibo as Account
@@ -43,10 +43,10 @@ class Weibo:
     signed = False
     tappable = False
 
-    def __init__(self, account: Account, http: aiohttp.ClientSession) -> None:
+    def __init__(self, account: Account, http: aiohttp.ClientSession, rights: Rights | None = None) -> None:
         self.account = account.account
         self.room = account.room_characters
-        self._http = http
+        self._http, self._rights = http, rights
         self._token = account.access_token.get_secret_value()
         self._messages = str(account.api_base).rstrip("/")
         # Messages live on m.api.weibo.com, QR codes on api.weibo.com; a stand-in has both in one place.
@@ -101,6 +101,8 @@ class Weibo:
 
     async def _call(self, endpoint: str, told: dict[str, Any], *, repeatable: bool) -> dict[str, Any]:
         lost: Reason = "later" if repeatable else "unknown"
+        if self._rights is not None:
+            self._rights.check(endpoint)
         if "access_token" in told:
             url, sent = f"{self._messages}/2/{endpoint}", {"data": told}
         else:
@@ -118,6 +120,8 @@ class Weibo:
             words = redacted(str(said.get("error") or said.get("errmsg") or ""), {"token": self._token})
             reason = REASONS.get(code, "bad" if repeatable else "closed")
             wait = _HOUR if code in _RATES else None
+            if reason == "no_right" and self._rights is not None:
+                self._rights.switch_off(endpoint)
             raise SendFailed(reason, f"{endpoint}: {code} {words}", code=code, retry_after=wait)
         return said
 
