@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import secrets
 from collections import OrderedDict
@@ -15,8 +16,11 @@ from typing import Any, Protocol
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.exceptions import RedisError
 
+from bot.line import Line, Script
+
 KEEP_SECONDS = 40 * 60  # longer than a list is valid
 MOST_KEPT = 200_000
+PATIENCE = 2.0  # seconds for an answer of Redis
 
 
 Limit = tuple[str, int, int]  # name, how many, in how many seconds
@@ -136,7 +140,7 @@ class InProcess:
 
 
 # One round trip for what a message needs; two keys that are written by one call are lost together.
-_RECALL = """
+_RECALL = Script("""
 if ARGV[2] ~= '' then redis.call('SET', KEYS[3], ARGV[2]) end
 local since = redis.call('GET', KEYS[3])
 if not since then redis.call('SET', KEYS[3], ARGV[1]); since = ARGV[1] end
@@ -150,16 +154,16 @@ for i = 4, #KEYS do
   if i == 4 or more < left then left = more end
 end
 return {answer, redis.call('GET', KEYS[2]), since, left}
-"""
-_KEEP = """
+""")
+_KEEP = Script("""
 if KEYS[1] ~= '' then redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[3]) end
 if ARGV[2] ~= '' then redis.call('SET', KEYS[2], ARGV[2], 'EX', ARGV[3]) else redis.call('DEL', KEYS[2]) end
-"""
-_ALLOW = """
+""")
+_ALLOW = Script("""
 local n = redis.call('INCR', KEYS[1])
 if n == 1 then redis.call('EXPIRE', KEYS[1], ARGV[1]) end
 return n
-"""
+""")
 _RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
 
 
@@ -171,15 +175,16 @@ class InRedis:
         pool = BlockingConnectionPool.from_url(
             url,
             max_connections=32,
-            timeout=2,
-            socket_timeout=2,
+            timeout=PATIENCE,
+            socket_timeout=PATIENCE,
             socket_connect_timeout=1,
             decode_responses=True,
         )
         self._redis: Redis = Redis.from_pool(pool)
-        self._recall = self._redis.register_script(_RECALL)
-        self._keep = self._redis.register_script(_KEEP)
-        self._allow = self._redis.register_script(_ALLOW)
+        self._line = Line(pool, PATIENCE)
+        self._recall = functools.partial(self._line.call, _RECALL)
+        self._keep = functools.partial(self._line.call, _KEEP)
+        self._allow = functools.partial(self._line.call, _ALLOW)
         self._release = self._redis.register_script(_RELEASE)
         self._now = now
         self._prefix = prefix
@@ -289,4 +294,5 @@ class InRedis:
             return False
 
     async def close(self) -> None:
+        await self._line.close()
         await self._redis.aclose()

@@ -1,11 +1,15 @@
 """What processes share and may lose, in the process and in a real Redis: the same sentences hold for both."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from redis.asyncio import BlockingConnectionPool
+from redis.exceptions import RedisError
 
 from bot.clock import Clock
+from bot.line import Line, Script
 from bot.shared import InProcess, InRedis, Shared
 
 AT = datetime(2026, 3, 2, 4, 0, tzinfo=UTC)
@@ -67,16 +71,68 @@ async def test_a_value_ends_with_its_time_on_the_shops_clock(shared: Shared, clo
 
 async def test_two_hundred_callers_at_once_all_get_their_turn(shared: Shared) -> None:
     """The usual pool of redis-py refuses caller 101 (measured)."""
-    import asyncio
-
     await asyncio.gather(*(shared.keep(f"m{i}", "a", f"t{i}", "o") for i in range(200)))
     found = await asyncio.gather(*(shared.recall(f"m{i}", f"t{i}") for i in range(200)))
     assert all(one.answer == "a" for one in found)
 
 
-async def test_one_at_a_time_under_one_name(shared: Shared) -> None:
-    import asyncio
+async def test_who_had_asked_when_redis_went_away_goes_on_alone_and_the_next_one_asks_again(
+    redis_url: str, clock: Clock
+) -> None:
+    shared = InRedis(redis_url, clock.now, prefix="gone:")
+    await shared.keep("m1", "a", "mei", "overlay")
+    also = asyncio.ensure_future(shared.recall("m1", "mei"))
+    await asyncio.sleep(0)
+    assert shared._line._transport is not None
+    shared._line._transport.abort()
+    assert (await also).answer is None
+    assert (await shared.recall("m1", "mei")).answer == "a"
+    await shared.close()
 
+
+async def test_a_redis_that_says_nothing_keeps_nobody_waiting_and_is_given_up(clock: Clock) -> None:
+    met: list[asyncio.StreamWriter] = []
+
+    def silent(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        met.append(writer)
+
+    server = await asyncio.start_server(silent, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    pool = BlockingConnectionPool.from_url(
+        f"redis://127.0.0.1:{port}", socket_timeout=0.05, socket_connect_timeout=0.05
+    )
+    line = Line(pool, 0.05)
+    said = await asyncio.gather(
+        *(line.call(Script("return 1"), keys=[], args=[]) for _ in range(20)), return_exceptions=True
+    )
+    assert all(isinstance(one, RedisError) for one in said)
+    assert len(met) == 1, "one attempt for everybody who asks meanwhile"
+    await line.close()
+    met[0].close()
+    server.close()
+
+
+async def test_a_redis_that_has_forgotten_the_scripts_is_told_them_again(redis_url: str, clock: Clock) -> None:
+    shared = InRedis(redis_url, clock.now, prefix="flushed:")
+    await shared.keep("m1", "a", "mei", "overlay")
+    await shared._redis.script_flush()
+    assert (await shared.recall("m1", "mei")).answer == "a"
+    await shared.close()
+
+
+async def test_a_script_that_fails_fails_for_its_own_caller_only(redis_url: str, clock: Clock) -> None:
+    shared = InRedis(redis_url, clock.now, prefix="fails:")
+    bad, good = await asyncio.gather(
+        shared._line.call(Script("return nothing()"), keys=[], args=[]),
+        shared._line.call(Script("return ARGV[1]"), keys=[], args=["龙井"]),
+        return_exceptions=True,
+    )
+    assert isinstance(bad, RedisError)
+    assert good == "龙井"
+    await shared.close()
+
+
+async def test_one_at_a_time_under_one_name(shared: Shared) -> None:
     inside, most = 0, 0
 
     async def enter() -> None:
@@ -92,8 +148,6 @@ async def test_one_at_a_time_under_one_name(shared: Shared) -> None:
 
 
 async def test_who_listens_is_woken(shared: Shared) -> None:
-    import asyncio
-
     async def first() -> None:
         async for _ in shared.hear("outbox"):
             return
