@@ -58,7 +58,7 @@ class Line(asyncio.Protocol):
             await self._open()
         answer = loop.create_future()
         self._waiting.append((answer, loop.time()))
-        self._unsent.append(hiredis.pack_command(words))
+        self._unsent.append(hiredis.pack_command(words))  # type: ignore[arg-type]
         if len(self._unsent) == 1:
             loop.call_soon(self._send)  # with whatever else is asked in this turn of the loop
         if self._watch is None:
@@ -81,7 +81,7 @@ class Line(asyncio.Protocol):
                 raise Gone("Redis did not answer somebody who had asked before")
             if self._made is not None:
                 await self._made.disconnect(nowait=True)
-            made = self._pool.connection_class(
+            made: Any = self._pool.connection_class(
                 **{**self._pool.connection_kwargs, "retry": Retry(NoBackoff(), 0), "protocol": 2}
             )
             try:
@@ -90,9 +90,10 @@ class Line(asyncio.Protocol):
                 self._failed = loop.time()
                 raise Gone(str(failure)) from failure
             self._made, self._parser = made, hiredis.Reader(encoding="utf-8", errors="replace")
-            self._transport = made._writer.transport
-            self._before = self._transport.get_protocol()
-            self._transport.set_protocol(self)
+            wire: asyncio.Transport = made._writer.transport
+            self._before = wire.get_protocol()
+            wire.set_protocol(self)
+            self._transport = wire
 
     def data_received(self, data: bytes) -> None:
         try:

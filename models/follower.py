@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import UniqueConstraint, and_, bindparam, select
+from sqlalchemy import String, UniqueConstraint, and_, bindparam, func, join, select, true
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, Glance, Invariant, Ready, Shelf
@@ -127,10 +128,14 @@ class FollowerGlance(Glance):
         return Me(row.id, row.channel, row.account, row.who, row.name, row.since, row.following) if row else None
 
 
-def _visit() -> Any:
+_ASKED = ("channel", "account", "who", "key")
 
+
+def _visits(of: Any, asked: Any, *first: Any) -> Any:
+    """What is known of those whose channel, account and who are `asked`, and of the message with this key."""
     return (
         select(
+            *first,
             Follower.id,
             Follower.name,
             Follower.since,
@@ -141,7 +146,7 @@ def _visit() -> Any:
             Inbox.id.label("heard"),
             Inbox.answer,
         )
-        .select_from(Follower)
+        .select_from(of)
         .outerjoin(Talk, Talk.follower_id == Follower.id)
         .outerjoin(
             Inbox,
@@ -149,18 +154,24 @@ def _visit() -> Any:
                 Inbox.channel == Follower.channel,
                 Inbox.account == Follower.account,
                 Inbox.who == Follower.who,
-                Inbox.key == bindparam("key"),
+                Inbox.key == asked["key"],
             ),
         )
-        .where(
-            Follower.channel == bindparam("channel"),
-            Follower.account == bindparam("account"),
-            Follower.who == bindparam("who"),
-        )
+        .where(*(getattr(Follower, name) == asked[name] for name in _ASKED[:3]))
     )
 
 
-_VISIT = Ready(_visit())
+def _visit() -> Any:
+    return _visits(Follower, {name: bindparam(name) for name in _ASKED})
+
+
+def _many_visits() -> Any:
+    lists = (bindparam(name, type_=ARRAY(String)) for name in _ASKED)
+    asked = func.unnest(*lists).table_valued(*_ASKED, with_ordinality="place").render_derived()
+    return _visits(join(asked, Follower, true()), asked.c, asked.c.place)
+
+
+_VISIT = Ready(_visit(), together=Ready(_many_visits()))
 
 INVARIANTS = (
     Invariant(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import asyncpg
@@ -18,6 +19,7 @@ from models.base import Reader, Ready, RowOf, Statement
 BUSY_MS = 10_000
 LOCK_MS = 4_000
 STATEMENT_MS = 5_000
+TOGETHER = 100  # reads of one kind in one statement
 QUIET: Any = {"hide_parameters": True}  # a failed statement is logged, and not what it was to write
 READS = {"tuanpu_reads": True}  # execution options of a connection that reads in one snapshot and blocks no writer
 
@@ -81,12 +83,58 @@ class Store:
             await self.reader.close()
 
 
+@contextmanager
+def _away() -> Iterator[None]:
+    try:
+        yield
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as failure:
+        raise Away(type(failure).__name__) from failure
+
+
+_NEXT, _ALONE = object(), object()  # what somebody in a queue is told besides an answer: it is your turn, ask yourself
+
+
+class _Queue:
+    """Who wants the same kind of read while one is under way."""
+
+    def __init__(self) -> None:
+        self.asking = False
+        self.waiting: list[tuple[Mapping[str, Any], asyncio.Future[Any]]] = []
+
+    async def turn(self, values: Mapping[str, Any]) -> Any:
+        """The answer, or what else one is told."""
+        turn: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self.waiting.append((values, turn))
+        try:
+            return await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled() and turn.result() is _NEXT:
+                self.hand_over()
+            raise
+
+    def hand_over(self) -> None:
+        """The next one asks, for everybody who waits then."""
+        while self.waiting:
+            _, turn = self.waiting.pop(0)
+            if _tell(turn, _NEXT):
+                return
+        self.asking = False
+
+
+def _tell(turn: asyncio.Future[Any], what: Any) -> bool:
+    if turn.done():  # has gone away
+        return False
+    turn.set_result(what)
+    return True
+
+
 class _PostgresReader:
     def __init__(self, engine: AsyncEngine, settings: dict[str, str]) -> None:
         self._engine = engine
         self._settings = settings
         self._pool: Any = None
         self._opening = asyncio.Lock()
+        self._queues: dict[Ready, _Queue] = {}
 
     async def all(self, statement: Statement) -> Sequence[RowOf]:
         async with self._engine.connect() as connection:
@@ -98,12 +146,54 @@ class _PostgresReader:
 
     async def first(self, ready: Ready, values: Mapping[str, Any]) -> Mapping[str, Any] | None:
         ready.prepare(self._engine.dialect)
-        try:
+        if ready.together is not None:
+            return await self._among_others(ready, values)
+        return await self._alone(ready, values)
+
+    async def _alone(self, ready: Ready, values: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        with _away():
             pool = self._pool or await self._open()
             found = await pool.fetchrow(ready.sql, *ready.given(values))
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as failure:
-            raise Away(type(failure).__name__) from failure
         return None if found is None else ready.taken(found)
+
+    async def _among_others(self, ready: Ready, values: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """Whatever is asked while such a read is under way goes with the next one, in one statement."""
+        queue = self._queues.setdefault(ready, _Queue())
+        if queue.asking:
+            found = await queue.turn(values)
+            if found is _ALONE:
+                return await self._alone(ready, values)
+            if found is not _NEXT:
+                return found  # type: ignore[no-any-return]
+        queue.asking = True
+        others, queue.waiting = queue.waiting[: TOGETHER - 1], queue.waiting[TOGETHER - 1 :]
+        try:
+            if not others:
+                return await self._alone(ready, values)
+            try:
+                mine, *theirs = await self._asked(ready, [values, *(one for one, _ in others)])
+            except Away:  # it may be one of them that cannot be asked: then it fails by itself
+                for _, turn in others:
+                    _tell(turn, _ALONE)
+                return await self._alone(ready, values)
+            for (_, turn), row in zip(others, theirs, strict=True):
+                _tell(turn, row)
+            return mine
+        finally:
+            queue.waiting[:0] = [(one, turn) for one, turn in others if not turn.done()]  # we were cancelled
+            queue.hand_over()
+
+    async def _asked(self, ready: Ready, many: list[Mapping[str, Any]]) -> list[Mapping[str, Any] | None]:
+        together = ready.together
+        assert together is not None
+        with _away():
+            pool = self._pool or await self._open()
+            lists = {name: [values[name] for values in many] for name in many[0]}
+            rows = await pool.fetch(together.sql, *together.given(lists))
+        found: list[Mapping[str, Any] | None] = [None] * len(many)
+        for row in rows:
+            found[row[0] - 1] = together.taken(row)
+        return found
 
     async def _open(self) -> Any:
         """The driver's own pool, for what is asked with every message."""

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,6 +20,7 @@ from town import Blank
 
 from models.address import Address
 from models.base import Moment, earlier
+from models.follower import Follower, FollowerGlance, Visit
 from models.inbox import Inbox
 from models.product import Sku
 from models.seal import Keys, Sealed
@@ -157,6 +159,61 @@ async def test_a_reader_blocks_no_writer_and_no_writer_a_reader(store: Store) ->
         assert await counted(other) == 2
         assert (await looking.execute(mine)).scalar_one() == 1
     await other.close()
+
+
+# -- reads that come together ----------------------------------------------------------------------------
+
+
+async def _followed(store: Store, count: int) -> None:
+    known = {"channel": "wechat", "account": "gh_many", "since": NOON, "following": True, "name": ""}
+    async with store.session() as session, session.begin():
+        await session.execute(insert(Follower), [{**known, "who": f"o{n}"} for n in range(count)])
+
+
+async def test_of_many_who_speak_at_once_each_is_known_for_who_they_are(store: Store) -> None:
+    await _followed(store, 150)
+    glance = FollowerGlance(store.reader)
+    visits = await asyncio.gather(*(glance.visit("wechat", "gh_many", f"o{n}", str(n)) for n in range(160)))
+    assert [visit.me.who if visit else None for visit in visits] == [f"o{n}" if n < 150 else None for n in range(160)]
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+async def test_reads_that_come_together_are_one_statement(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    await _followed(store, 50)
+    glance, asked = FollowerGlance(store.reader), []
+    await glance.visit("wechat", "gh_many", "o0", "")
+    fetch = asyncpg.Pool.fetch
+
+    async def counted(self: Any, *words: Any) -> Any:
+        asked.append(words)
+        return await fetch(self, *words)
+
+    monkeypatch.setattr(asyncpg.Pool, "fetch", counted)
+    await asyncio.gather(*(glance.visit("wechat", "gh_many", f"o{n}", "") for n in range(50)))
+    assert len(asked) == 1, "the first asks alone, the other 49 with one another"
+
+
+async def test_who_cannot_be_asked_for_spoils_nobody_elses_read(store: Store) -> None:
+    """PostgreSQL takes no NUL in a text, and a body that nobody signed may hold one."""
+    await _followed(store, 9)
+    glance = FollowerGlance(store.reader)
+    names = [*(f"o{n}" for n in range(4)), "o\0", *(f"o{n}" for n in range(4, 9))]
+    found = await asyncio.gather(*(glance.visit("wechat", "gh_many", who, "") for who in names), return_exceptions=True)
+    strange = found.pop(4)
+    assert strange is None or isinstance(strange, OSError)
+    assert [visit.me.who for visit in found if isinstance(visit, Visit)] == [f"o{n}" for n in range(9)]
+
+
+async def test_who_hangs_up_keeps_nobody_waiting(store: Store) -> None:
+    await _followed(store, 20)
+    glance = FollowerGlance(store.reader)
+    for gone in range(20):  # whoever it is: who asks, who is to ask next, who only waits
+        reads = [asyncio.ensure_future(glance.visit("wechat", "gh_many", f"o{n}", "")) for n in range(20)]
+        for _ in range(gone % 4):
+            await asyncio.sleep(0)
+        reads[gone].cancel()
+        found = await asyncio.wait_for(asyncio.gather(*reads, return_exceptions=True), 5)
+        assert sum(isinstance(one, Visit) for one in found) >= 19
 
 
 async def test_a_failed_statement_does_not_say_what_it_was_to_write(store: Store) -> None:
