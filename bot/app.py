@@ -194,7 +194,7 @@ class House:
             _events(),
         )
         self.desk.perform = self.courier.perform
-        await self.catalogs.refresh(self.store.reader)
+        await self.catalogs.refresh(self.store.reader, self.clock.now())
 
     def _rights(self, channel: str) -> Rights:
         """What an account turns out not to be allowed is an alarm: in the log, in the metrics, to the owner."""
@@ -250,7 +250,7 @@ class House:
         draw_card(first)
 
     async def _refresh(self) -> None:
-        await self.catalogs.refresh(self.store.reader)
+        await self.catalogs.refresh(self.store.reader, self.clock.now())
 
     async def _refresh_keys(self) -> None:
         """A callback has shown a serial that nobody knows: the request only noted it, here it is asked for."""
@@ -275,7 +275,7 @@ class House:
             await self.desk.look(one)
         await self.desk.forget()
         await self.courier.drain()
-        await self.catalogs.refresh(self.store.reader)
+        await self.catalogs.refresh(self.store.reader, self.clock.now())
 
     async def move_clock(self, by: timedelta) -> None:
         """Move the shop's clock (demo and tests only) and let everything that has become due happen."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -19,6 +20,7 @@ from handlers.routing import code_of, phrase_of
 from models import prices
 
 TAPPABLE_LINKS = 12
+LASTING = 500  # replies whose look is kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,16 @@ class Rendered:
     offered: tuple[Choice, ...] = ()
     rest: str = ""
 
+    @functools.cached_property
+    def meanings(self) -> list[dict[str, Any]]:
+        """What the talk remembers of `offered`; nobody changes it."""
+        return [choice.intent.to_json() for choice in self.offered]
+
+    @functools.cached_property
+    def written(self) -> str:
+        """The answer as it is kept, should the same message come again."""
+        return json.dumps(self.answer.to_json(), ensure_ascii=False)
+
 
 def yuan(fen: int) -> str:
     """9900 → ¥99, 2990 → ¥29.9, -500 → -¥5."""
@@ -130,6 +142,7 @@ class Face:
             }
             environment.globals |= shared
         self._known: dict[tuple[str, str], str | None] = {}
+        self._looks: dict[tuple[int, str, Room, bool], tuple[Reply, Rendered]] = {}
 
     def when(self, moment: datetime) -> str:
         """A moment as people here say it: 11月22日 10:00."""
@@ -173,6 +186,18 @@ class Face:
         `numbers=False` for pushes and notices: they carry codes and links, never numbers (conversation: C6).
         A list brings as many lines as fit and 更多; other text is cut at a paragraph, the rest waits behind 更多.
         """
+        if not reply.lasting:
+            return self._render(reply, channel, room, numbers)
+        name = (id(reply), channel, room, numbers)
+        known, look = self._looks.get(name, (None, None))
+        if known is not reply or look is None:  # an id is given out again, once its owner is gone
+            look = self._render(reply, channel, room, numbers)
+            if len(self._looks) >= LASTING:
+                self._looks.clear()
+            self._looks[name] = (reply, look)
+        return look
+
+    def _render(self, reply: Reply, channel: str, room: Room, numbers: bool) -> Rendered:
         if reply.picture is not None and reply.picture.media_id and room.pictures:
             return Rendered(Answer(media_id=reply.picture.media_id))
         text = self.body(reply.template, channel, reply.facts)

@@ -29,7 +29,7 @@ def remember(talking: Talking, intent: Intent, reply: Reply, rendered: Rendered,
     """What the talk keeps of an answer."""
     at = now.timestamp()
     if rendered.offered:
-        talking.offered = [choice.intent.to_json() for choice in rendered.offered]
+        talking.offered = rendered.meanings
         talking.offered_at = at
         talking.listing = None if intent.changes else intent.to_json()
         if reply.lines and reply.question is None:

@@ -48,15 +48,20 @@ def line_of(goods: Goods) -> Choice:
 )
 async def browse(ask: Browse, catalog: Catalog, talk: Talking) -> Reply:
     """The shelf, or one category of it, a handful at a time; what categories there are stands on top."""
+    return catalog.kept((ask, talk.simple), lambda: _shelf(ask, catalog, talk.simple))
+
+
+def _shelf(ask: Browse, catalog: Catalog, simple: bool) -> Reply:
     categories = catalog.categories
     category = categories[ask.category - 1] if 0 < ask.category <= len(categories) else ""
-    page, more = catalog.page(category, ask.after, _size(talk))
+    page, more = catalog.page(category, ask.after, SIMPLE if simple else PAGE)
     if not page:
         return reply("catalog/empty")
     following = Browse(ask.category, page[-1].code) if more else None
-    named = categories if len(categories) > 1 and not category and not ask.after and not talk.simple else ()
+    named = categories if len(categories) > 1 and not category and not ask.after and not simple else ()
     facts = {"category": category, "categories": named, "first": not ask.after}
-    return listing("catalog/shelf", [line_of(g) for g in page], more=following, **facts)
+    shelf = listing("catalog/shelf", [line_of(g) for g in page], more=following, **facts)
+    return replace(shelf, lasting=True)
 
 
 def _size(talk: Talking) -> int:

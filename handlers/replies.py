@@ -69,6 +69,7 @@ class Reply:
     personal: bool | None = None  # None: as the intent says
     refused: bool = False
     keeps: bool = False  # an aside: the open question and the list on screen stay
+    lasting: bool = False  # this very object is handed out again, to anybody: what it looks like may be kept
 
     def now_seen(self, thing: str, code: str) -> Reply:
         """The same reply, remembering that this thing is on screen: 这个, 买, 收货 mean it for ten minutes."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
+from typing import Any, TypeVar
 
 from sqlalchemy import select
 
@@ -18,6 +19,10 @@ from models.synonyms import Synonyms
 
 SLICE = 500  # rows between two breaths of the loop
 OVERLAP = timedelta(seconds=15)  # a transaction may commit later than the moment it wrote
+LATE = timedelta(minutes=1)  # so long after the newest change, clocks that differ included, nothing older can come
+KEPT = 1000
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -81,6 +86,7 @@ class Catalog:
     order: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
     index: Index = field(default_factory=lambda: Index.build(()))
+    _kept: dict[Hashable, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def get(self, code: str) -> Goods | None:
         return self.goods.get(code)
@@ -92,6 +98,15 @@ class Catalog:
         page = codes[start : start + size]
         return [self.goods[c] for c in page], start + size < len(codes)
 
+    def kept(self, name: Hashable, make: Callable[[], T]) -> T:
+        """What `make` made of this snapshot under this name before, or makes now; gone with the snapshot."""
+        found: T | None = self._kept.get(name)
+        if found is None:
+            found = make()
+            if len(self._kept) < KEPT:
+                self._kept[name] = found
+        return found
+
 
 class Catalogs:
     """Keeps the snapshot; `refresh` reads what has changed since, in slices that let others speak."""
@@ -102,10 +117,10 @@ class Catalogs:
         self._seen = EPOCH
         self._lock = asyncio.Lock()
 
-    async def refresh(self, reader: Reader) -> bool:
+    async def refresh(self, reader: Reader, now: datetime) -> bool:
         """Read what has changed; True when there is a new snapshot."""
         async with self._lock:
-            since = self._seen - OVERLAP if self._seen > EPOCH else EPOCH
+            since = self._seen - OVERLAP if self._seen > EPOCH and now - self._seen < LATE else self._seen
             columns = select(Product.id, Product.changed).where(Product.changed > since).order_by(Product.id)
             rows = await reader.all(columns)
             goods = dict(self.current.goods)

@@ -504,7 +504,7 @@ async def test_the_invariants_catch_planted_faults(books: Books) -> None:
 
 async def test_what_the_merchant_said_is_taken_apart(books: Books) -> None:
     catalogs = Catalogs()
-    await catalogs.refresh(books.store.reader)
+    await catalogs.refresh(books.store.reader, NOON)
 
     def read(words: str) -> tuple[str, str, str]:
         draft = understood(words, NOON, CHINA, catalogs.current)
