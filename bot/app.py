@@ -71,6 +71,7 @@ def figures_of(settings: Settings) -> Figures:
         shop_name=settings.shop.name,
         zone=settings.shop.timezone,
         public_url=settings.shop.public_url.rstrip("/"),
+        cashier=settings.wechat_pay is not None,
         **parts,
     )
 
@@ -135,7 +136,13 @@ class House:
             InRedis(settings.redis.url, self.clock.now) if settings.redis.url else InProcess(self.clock.now)
         )
         self.catalogs = Catalogs(synonyms())
-        self.face = Face(data("templates"), settings.shop.timezone, settings.shop.name, settings.shop.public_url)
+        self.face = Face(
+            data("templates"),
+            settings.shop.timezone,
+            settings.shop.name,
+            settings.shop.public_url,
+            by_cashier=settings.wechat_pay is not None,
+        )
         self.tasks = Tasks()
         self.ticks = Ticks()
         self.shop = load(providable)

@@ -87,7 +87,7 @@ async def _wechat(settings: Settings, http: aiohttp.ClientSession, say: Callable
     if account.trust_plain:
         say("! wechat.trust_plain: the shop believes unsigned messages; for test accounts only")
     if settings.wechat_pay is None:
-        say("! no [wechat_pay]: nobody can pay an order yet")
+        say("! no [wechat_pay]: people pay the shop itself (service.pay_words), and staff say 收款")
     say(f"· WeChat calls {settings.shop.public_url}/wechat: a filed domain, port 443, a full certificate chain")
     faults = []
     for right in await WeChat(account, http, Clock().now).capabilities():

@@ -117,10 +117,10 @@ def _tap(choice: Choice) -> str:
 class Face:
     """Gives a reply its face. Templates are compiled once; both environments refuse what they do not know."""
 
-    def __init__(self, folder: Path, zone: str, shop_name: str, public_url: str) -> None:
+    def __init__(self, folder: Path, zone: str, shop_name: str, public_url: str, *, by_cashier: bool = True) -> None:
         self.zone = ZoneInfo(zone)
         self.public_url = public_url.rstrip("/")
-        shared: dict[str, Any] = {"shop_name": shop_name, "public_url": self.public_url}
+        shared: dict[str, Any] = {"shop_name": shop_name, "public_url": self.public_url, "by_cashier": by_cashier}
         loader = FileSystemLoader(str(folder))
         self.chat = Environment(
             loader=loader,

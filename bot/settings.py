@@ -273,6 +273,7 @@ class WeChatPay(Section):
 
 class Order(Section):
     pay_minutes: Count = 30
+    hand_pay_minutes: Count = 1440  # without [wechat_pay]: staff say 收款 within this time
     group_seat_minutes: Count = 10
     hold_extra_minutes: Count = 5  # what is held outlives the ability to pay by this much
     late_money_minutes: Count = 10  # money that pays nothing goes back after this
@@ -324,6 +325,7 @@ class Push(Section):
 class Service(Section):
     hours: str = "09:00-21:00"
     phone: Annotated[str, _matches(r"[0-9+() -]{0,30}", "must be a telephone number")] = ""
+    pay_words: Annotated[str, Field(max_length=100)] = ""  # without [wechat_pay]: how to pay the shop itself
 
     @field_validator("hours")
     @classmethod

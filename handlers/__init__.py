@@ -22,6 +22,7 @@ FEATURES = (
     "admin.staff",
     "admin.products",
     "admin.orders",
+    "admin.hand",
     "admin.promise",
     "admin.prices",
     "admin.plays",

@@ -186,7 +186,7 @@ def _placed(order: Order, quote: Quote, items: Sequence[Item], where: str, figur
     ]
     said = reply(
         "checkout/placed",
-        Choice("去付款", PayOrder(order.no)),
+        Choice("去付款" if figures.cashier else "怎么付", PayOrder(order.no)),
         Choice("取消订单", CancelOrder(order.no)),
         no=order.no,
         paid=order.state == "paid",
@@ -197,7 +197,8 @@ def _placed(order: Order, quote: Quote, items: Sequence[Item], where: str, figur
         to_free_fen=quote.to_free_fen,
         total_fen=quote.total_fen,
         where=where,
-        pay_url=f"{figures.public_url}/pay/{order.pay_code}",
+        pay_url=f"{figures.public_url}/pay/{order.pay_code}" if figures.cashier else "",
+        pay_words=figures.service.pay_words,
         pay_until=order.pay_until,
         rests_until=order.promise_after,
         hours=order.promise_hours,

@@ -28,6 +28,7 @@ from handlers.intents import (
     Person,
     ProductFacts,
     RefundOrder,
+    SaysPaid,
     Search,
     ShowOrder,
     ShowProduct,
@@ -156,14 +157,30 @@ async def late(
 
 
 @shop.on()
-async def payment(ask: MyPayment, me: Me, orders: OrderGlance, talk: Talking, now: datetime) -> Reply:
+async def payment(
+    ask: MyPayment, me: Me, orders: OrderGlance, talk: Talking, figures: Figures, now: datetime
+) -> Reply | Intent:
     """Whether it has been paid."""
     order = await _newest(orders, me, talk.shown("order", now), Which.ALL)
     if order is None:
         return _aside(reply("everyday/no_order", Choice("商品", Browse())))
     unpaid = order.state in UNPAID
+    if order.state == "pending" and not figures.cashier:
+        return SaysPaid(order.no)
     step = Choice("去付款", PayOrder(order.no)) if unpaid else Choice("看这个订单", ShowOrder(order.no))
     return reply("everyday/payment", step, order=order, unpaid=unpaid).now_seen("order", order.no)
+
+
+@shop.on()
+async def says_paid(
+    ask: SaysPaid, me: Follower, orders: OrderGlance, staff: StaffRoom, post: Post, now: datetime
+) -> Reply:
+    """Paid to the shop itself, and only the shop can tell: staff are asked to look, once an hour."""
+    order = await orders.by_no(ask.order, me.id)
+    for one in await staff.on_duty(Role.MANAGER):
+        post.tell(one, reply("everyday/customer_paid", order=order), key=f"sayspaid:{order.no}:{one}:{now:%Y%m%d%H}")
+    said = reply("everyday/says_paid", Choice("怎么付", PayOrder(order.no)), order=order)
+    return said.now_seen("order", order.no)
 
 
 @shop.on()
@@ -253,8 +270,10 @@ def _named(words: tuple[str, ...], catalog: Catalog) -> list[str]:
 @shop.on()
 async def about(ask: AboutShop, answers: AnswerGlance, figures: Figures) -> Reply:
     """The shop's own answer."""
-    if ask.topic in ("who_answers", "pay_ways"):
-        return _aside(reply(f"everyday/{ask.topic}"))
+    if ask.topic == "pay_ways":
+        return _aside(reply("everyday/pay_ways", cashier=figures.cashier, pay_words=figures.service.pay_words))
+    if ask.topic == "who_answers":
+        return _aside(reply("everyday/who_answers"))
     words = await answers.of(SHOPS.get(ask.topic, "")) if ask.topic in SHOPS else ""
     if not words and ask.topic == "shop_phone":
         words = figures.service.phone

@@ -94,6 +94,8 @@ class LateParcel(Intent, verb="lateparcel", changes=True, personal=True): order:
 @dataclass(frozen=True)
 class MyPayment(Coded, verb="paid", personal=True): pass
 @dataclass(frozen=True)
+class SaysPaid(Intent, verb="sayspaid", changes=True, personal=True): order: OrderNo = ""
+@dataclass(frozen=True)
 class MyRefund(Coded, verb="refunded", personal=True): pass
 @dataclass(frozen=True)
 class ChangeOrder(Coded, verb="change", personal=True): pass
@@ -238,6 +240,14 @@ class SellerCancel(Intent, verb="sellercancel", personal=True, role=Role.MANAGER
 @dataclass(frozen=True)
 class SellerCancelNow(Intent, verb="sellercancelnow", changes=True, role=Role.MANAGER): order: str = ""; reason: str = ""
 @dataclass(frozen=True)
+class TakeMoney(Intent, verb="takemoney", role=Role.MANAGER): order: OrderNo = ""; fen: Yuan = 0
+@dataclass(frozen=True)
+class TakeMoneyNow(Intent, verb="takemoneynow", changes=True, role=Role.MANAGER): order: str = ""; fen: int = 0
+@dataclass(frozen=True)
+class GiveBack(Intent, verb="giveback", role=Role.MANAGER): order: OrderNo = ""
+@dataclass(frozen=True)
+class GiveBackNow(Intent, verb="givebacknow", changes=True, role=Role.MANAGER): order: str = ""; fen: int = 0
+@dataclass(frozen=True)
 class TakeRest(Intent, verb="rest", role=Role.MANAGER): words: Words = ""
 @dataclass(frozen=True)
 class TakeRestNow(Intent, verb="restnow", changes=True, role=Role.MANAGER): until: int = 0; notice: str = ""
@@ -333,6 +343,8 @@ class BreakPromise(Intent, verb="breakpromise", changes=True, role=Role.HOUSE): 
 class ReceiveByItself(Intent, verb="receivebyitself", changes=True, role=Role.HOUSE): order: str = ""
 @dataclass(frozen=True)
 class PayBackAgain(Intent, verb="paybackagain", changes=True, role=Role.HOUSE): out_refund_no: str = ""
+@dataclass(frozen=True)
+class RemindOwed(Intent, verb="remindowed", changes=True, role=Role.HOUSE): out_refund_no: str = ""
 @dataclass(frozen=True)
 class SealLedger(Intent, verb="sealledger", changes=True, role=Role.HOUSE): pass
 @dataclass(frozen=True)

@@ -107,10 +107,10 @@ async def pay(ask: PayOrder, me: Me, orders: OrderGlance, figures: Figures, now:
     found = await _subject(ask.order, me, orders, Which.UNPAID, PayOrder, "orders/nothing_to_pay")
     if isinstance(found, Reply):
         return found
-    url = f"{figures.public_url}/pay/{found.pay_code}"
+    url = f"{figures.public_url}/pay/{found.pay_code}" if figures.cashier else ""
     open_ = found.state == "pending" and now < found.pay_until
     steps = [Choice("取消订单", CancelOrder(found.no))] if open_ else [Choice("看订单", ShowOrder(found.no))]
-    said = reply("orders/pay", *steps, order=found, url=url, open=open_)
+    said = reply("orders/pay", *steps, order=found, url=url, open=open_, pay_words=figures.service.pay_words)
     return said.now_seen("order", found.no)
 
 

@@ -47,9 +47,13 @@ SEALS = 20  # batches of the ledger that are chained in one minute
 
 
 @shop.on()
-async def show_pay(ask: ShowPay, orders: OrderGlance, attempts: AttemptGlance, now: datetime) -> Reply:
+async def show_pay(
+    ask: ShowPay, orders: OrderGlance, attempts: AttemptGlance, figures: Figures, now: datetime
+) -> Reply:
     """Shop, sum, time left and nothing personal; an attempt that is open is shown again."""
     seen = await orders.by_pay_code(ask.code)
+    if seen.state == "pending" and not figures.cashier:
+        return _page(seen.state, seen.total_fen, seen.pay_until, now, state="hand")
     attempt = await attempts.open_of(seen.order_id)
     code_url = attempt[1] if attempt is not None and seen.state == "pending" else ""
     return _page(seen.state, seen.total_fen, seen.pay_until, now, code_url)
@@ -61,6 +65,8 @@ async def start_pay(ask: StartPay, orders: Orders, attempts: Attempts, figures: 
     order = await orders.by_pay_code(ask.code)
     if not order.payable or order.pay_until <= now:
         return _page(order.state, order.total_fen, order.pay_until, now)
+    if not figures.cashier:
+        return _page(order.state, order.total_fen, order.pay_until, now, state="hand")
     attempt = await attempts.start(order, "native")
     if attempt.code_url:
         return _page(order.state, order.total_fen, order.pay_until, now, attempt.code_url)
@@ -78,7 +84,7 @@ async def start_pay(ask: StartPay, orders: Orders, attempts: Attempts, figures: 
 def _page(
     order_state: str, total_fen: int, until: datetime, now: datetime, code_url: str = "", state: str = ""
 ) -> Reply:
-    """`state`: pending, asking, refused, expired, closing, closed or paid."""
+    """`state`: pending, asking, refused, hand, expired, closing, closed or paid."""
     if not state:
         if order_state == "pending":
             state = "pending" if now < until else "expired"
@@ -292,7 +298,7 @@ async def tell_late(news: MoneyCameLate, staff: StaffRoom, post: Post) -> None:
 @shop.when(RefundDone)
 async def tell_refunded(news: RefundDone, post: Post) -> None:
     """The amount, the way, and how long it takes."""
-    said = reply("payment/refunded", no=news.no, amount_fen=news.amount_fen)
+    said = reply("payment/refunded", no=news.no, amount_fen=news.amount_fen, by_hand=news.by_hand)
     post.tell(news.follower_id, said, key=f"refunded:{news.out_refund_no}", patient=True)
 
 

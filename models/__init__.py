@@ -55,6 +55,8 @@ GLOSSARY: dict[str, str] = {
     "订单消息": "models.ordernews.OrderNews",
     # -- money
     "收款": "models.payment.Payment",
+    "当面收款": "models.hand.take",
+    "当面退还": "models.hand.gave_back",
     "付款尝试": "models.payment.Attempt",
     "商户单号": "models.payment.Attempt.out_trade_no",
     "付款码": "models.payment.Attempt.code_url",

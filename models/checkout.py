@@ -78,7 +78,8 @@ async def place(
         province=province_of(to.region) if to else "",
     )
     promised = await promise(work, figures)
-    ends = now + timedelta(minutes=terms.pay_minutes if terms else figures.order.pay_minutes)
+    usual = figures.order.pay_minutes if figures.cashier else figures.order.hand_pay_minutes
+    ends = now + timedelta(minutes=terms.pay_minutes if terms else usual)
     if terms is not None and terms.pay_until is not None:
         ends = min(ends, terms.pay_until)
     order = await Orders(work).add(

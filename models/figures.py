@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 @dataclass(frozen=True)
 class OrderFigures:
     pay_minutes: int = 30
+    hand_pay_minutes: int = 24 * 60  # without a cashier: people have to see the money first
     group_seat_minutes: int = 10
     max_unpaid: int = 5
     max_quantity: int = 99
@@ -48,6 +49,7 @@ class PushFigures:
 class ServiceFigures:
     hours: str = "09:00-21:00"
     phone: str = ""
+    pay_words: str = ""  # how to pay the shop itself, where there is no cashier
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ class Figures:
     shop_name: str = "小店"
     zone: str = "Asia/Shanghai"
     public_url: str = ""
+    cashier: bool = True  # WeChat Pay takes the money; else people pay the shop itself, and staff say 收款
     order: OrderFigures = field(default_factory=OrderFigures)
     group: GroupFigures = field(default_factory=GroupFigures)
     push: PushFigures = field(default_factory=PushFigures)

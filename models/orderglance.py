@@ -201,6 +201,16 @@ class OrderGlance(Glance):
         )
         return await self._whole(rows)
 
+    async def unpaid(self, now: datetime, limit: int) -> list[OrderSeen]:
+        """Everybody's orders that may be paid now, newest first, for staff."""
+        rows = await self.reader.all(
+            select(*_COLUMNS)
+            .where(Order.state == "pending", Order.pay_until > now)
+            .order_by(Order.id.desc())
+            .limit(limit)
+        )
+        return await self._whole(rows)
+
     async def overdue(self, now: datetime, limit: int = 200) -> list[str]:
         """The numbers of the orders that wait for a payment and whose time is over, oldest first."""
         rows = await self.reader.all(

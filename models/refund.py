@@ -39,6 +39,7 @@ class RefundDone(Event):
     reason: str
     late: bool
     out_refund_no: str = ""
+    by_hand: bool = False  # no cashier had it: staff gave it back
 
 
 @dataclass(frozen=True)
@@ -226,21 +227,29 @@ class RefundSeen:
 class RefundGlance(Glance):
     """Refunds, read only."""
 
-    async def due(self, now: datetime, limit: int = 100) -> list[str]:
-        """The numbers of the refunds that are to be asked for, or asked about, now."""
+    async def due(self, now: datetime, limit: int = 100, *, by_hand: bool = False) -> list[str]:
+        """The numbers of the refunds that are to be asked for, or asked about, now;
+        `by_hand`: of those that no cashier carries out."""
         rows = await self.reader.all(
             select(Refund.out_refund_no)
-            .where(Refund.state.in_(["due", "asked", "unknown"]), Refund.next_try <= now)
+            .join(Payment, Payment.id == Refund.payment_id)
+            .where(
+                Refund.state.in_(["due", "asked", "unknown"]),
+                Refund.next_try <= now,
+                (Payment.source == "hand").is_(by_hand),
+            )
             .order_by(Refund.next_try, Refund.id)
             .limit(limit)
         )
         return [row.out_refund_no for row in rows]
 
     async def waiting(self) -> tuple[int, int]:
-        """How many refunds have not gone back yet and are not given up, and their sum in fen."""
+        """How many refunds have not gone back yet and are not given up, and their sum in fen; by the cashier."""
         total = func.coalesce(func.sum(Refund.amount_fen), 0)
         row = await self.reader.one(
-            select(func.count(), total).where(Refund.state.not_in(["done", "failed"]), Refund.tries > 0)
+            select(func.count(), total)
+            .join(Payment, Payment.id == Refund.payment_id)
+            .where(Refund.state.not_in(["done", "failed"]), Refund.tries > 0, Payment.source != "hand")
         )
         return (int(row[0]), int(row[1])) if row is not None else (0, 0)
 

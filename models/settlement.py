@@ -158,6 +158,7 @@ async def settle_refund(work: Work, out_refund_no: str, state: str, error: str, 
                 refund.reason,
                 late,
                 refund.out_refund_no,
+                payment.source == "hand",
             )
         )
     elif refund.error and refund.error not in QUIET and refund.state != "asked":

@@ -35,6 +35,7 @@ MODULES = (
     "ledger",
     "refund",
     "settlement",
+    "hand",
     "subscription",
     "campaign",
     "quarantine",

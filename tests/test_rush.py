@@ -4,13 +4,15 @@ SQLite lets one writer in at a time and hides what PostgreSQL shows: a rush that
 """
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
 from sqlalchemy import func, select, text, true
+from test_sale import number
 from town import Town
 
-from models import groupbuy, product, settlement
+from models import groupbuy, hand, product, settlement
 from models.base import Work
 from models.groupbuy import Group, Seat
 from models.order import Order
@@ -146,6 +148,31 @@ async def test_control_without_the_known_transaction_a_repeated_callback_is_new_
     await run(town, "ALTER TABLE payment DROP CONSTRAINT uq_payment_transaction_id")
     payments, _ = await paid_thrice(town)
     assert payments > 1, "the race did not happen: this test has lost its teeth"
+
+
+async def taken_by_two(town: Town) -> int:
+    """Two managers confirm the same money at the same moment; how often it was written down."""
+    boss, other, buyer = await town.owner(), await town.owner("老板娘"), town.wechat("小美")
+    await buyer.says(ADDRESS)
+    await buyer.says("买 A11")
+    no = number(await buyer.says("1"))
+    asked = [(await one.says(f"收款 {no}")).text for one in (boss, other)]
+    await asyncio.gather(*(one.says(words.strip()[-7:]) for one, words in zip((boss, other), asked, strict=True)))
+    return int(await one(town, select(func.count()).select_from(Payment)))
+
+
+async def test_money_by_hand_that_two_confirm_at_once_is_credited_once(town: Town) -> None:
+    assert await taken_by_two(town) == 1
+    assert await offenders(town.stage.house.store, town.stage.house.clock.now()) == []
+
+
+async def test_control_without_the_order_s_number_as_its_name_it_is_written_down_twice(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hand, "named", lambda order: f"hand:{time.perf_counter_ns()}")
+    monkeypatch.setattr(Order, "payable", True)
+    monkeypatch.setattr("handlers.admin.hand._payable", lambda order: None)
+    assert await taken_by_two(town) == 2, "the race did not happen: this test has lost its teeth"
 
 
 async def test_one_message_three_times_at_once_makes_one_order(town: Town) -> None:

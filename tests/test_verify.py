@@ -275,6 +275,19 @@ FAULTS: dict[str, Fault] = {
         "UPDATE payment SET refund_reserved_fen = refund_reserved_fen + 1 WHERE id = :id",
     ),
     "refund_in_hand": fault("id FROM refund WHERE state = 'due'", "UPDATE refund SET next_try = :begun WHERE id = :id"),
+    # -- money by hand
+    "hand_money_has_a_taker": fault(
+        "max(id) FROM payment WHERE state = 'credited'",
+        "UPDATE payment SET source = 'hand', payer = 'staff:1' WHERE id = :id",
+    ),
+    "hand_money_passes_the_cashier_by": fault(
+        "max(attempt_id) FROM payment", "UPDATE payment SET source = 'hand' WHERE attempt_id = :id"
+    ),
+    "hand_refund_is_never_asked_for": fault(
+        "max(id) FROM refund",
+        "UPDATE payment SET source = 'hand' WHERE id = (SELECT payment_id FROM refund WHERE id = :id)",
+        "UPDATE refund SET state = 'asked', done_at = NULL WHERE id = :id",
+    ),
     # -- the ledger
     "ledger_sums_to_zero": fault(
         "id FROM ledger WHERE account = 'sales'",
