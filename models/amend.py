@@ -14,7 +14,7 @@ from models.figures import Figures
 from models.freight import NoFreightThere, province_of, tariff
 from models.hold import Hold
 from models.order import Order, OrderLine, Orders
-from models.payment import Attempts, Payments
+from models.payment import Attempts
 from models.pricing import Line
 from models.product import Product, Sku, SoldOut
 from models.refund import Refunds
@@ -115,10 +115,7 @@ async def _settled(work: Work, order: Order, less_fen: int) -> Changed:
     if less_fen:
         order.cheaper(less_fen)
         change = order.version  # counts the order's changes: each has a refund of its own
-        payment = await Payments(work).credited_to(order.id)
-        if payment is None:  # nothing was paid for it
-            raise Contended
-        await Refunds(work).owe(payment, less_fen, "change", work.now, seq=change)
+        await Refunds(work).owe_back(order.id, less_fen, "change", work.now, seq=change)
     return Changed(less_fen, order.total_fen)
 
 

@@ -212,13 +212,15 @@ class Payments(Shelf[Payment]):
     async def by_transaction(self, transaction_id: str) -> Payment | None:
         return await self._one(select(Payment).where(Payment.transaction_id == transaction_id))
 
-    async def credited_to(self, order_id: int) -> Payment | None:
-        """The payment that paid an order, read afresh."""
-        return await self._one(
+    async def credited_to(self, order_id: int) -> list[Payment]:
+        """The payments that paid an order, oldest first, read afresh."""
+        found = await self.session.execute(
             select(Payment)
             .where(Payment.order_id == order_id, Payment.state == "credited")
+            .order_by(Payment.id)
             .execution_options(populate_existing=True)
         )
+        return list(found.scalars())
 
     async def keep(self, **values: Any) -> int:
         """Write money down under its unique transaction id; the row's id. Contended when it is there already."""

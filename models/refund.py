@@ -12,6 +12,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from models import ledger
 from models.base import Base, Contended, Event, Glance, Invariant, Moment, Refusal, Shelf
+from models.order import Orders
 from models.payment import Payment, Payments
 
 TRY_MINUTES = (1, 2, 5, 15, 30, 60)  # the cashier takes two requests for one order at least a minute apart
@@ -174,16 +175,48 @@ class Refunds(Shelf[Refund]):
             select(Refund).where(Refund.payment_id == payment_id, Refund.reason == reason, Refund.seq == seq)
         )
 
-    async def owe_all(self, order_id: int, reason: str, due: datetime) -> Refund | None:
-        """Owe back what is left of an order's payment; None when nothing was paid or nothing is left."""
-        payment = await Payments(self.work).credited_to(order_id)
-        if payment is None:
-            return None
-        known = await self._known(payment.id, reason)
-        if known is not None:
+    async def owe_back(self, order_id: int, amount_fen: int, reason: str, due: datetime, seq: int = 0) -> list[Refund]:
+        """Owe `amount_fen` back of what an order was paid with: the oldest payment first, of none more than it was.
+
+        The same (order, reason, seq) is the same refunds. Raises RefundTooMuch when less than that is left of all.
+        """
+        await Orders(self.work).hold_id(order_id)  # two who owe the same take turns
+        known = await self._known_of(order_id, reason, seq)
+        if known:
             return known
-        left = payment.amount_fen - payment.refund_reserved_fen
-        return await self.owe(payment, left, reason, due) if left > 0 else None
+        shares: list[tuple[Payment, int]] = []
+        missing_fen = amount_fen
+        for payment in await Payments(self.work).credited_to(order_id):
+            fen = min(missing_fen, payment.amount_fen - payment.refund_reserved_fen)
+            if fen > 0:
+                shares.append((payment, fen))
+                missing_fen -= fen
+        if missing_fen or not shares:
+            raise RefundTooMuch(amount_fen=amount_fen, left_fen=amount_fen - missing_fen)
+        return [await self.owe(payment, fen, reason, due, seq) for payment, fen in shares]
+
+    async def owe_all(self, order_id: int, reason: str, due: datetime) -> list[Refund]:
+        """Owe back what is left of an order's payments; [] when nothing was paid or nothing is left."""
+        await Orders(self.work).hold_id(order_id)
+        known = await self._known_of(order_id, reason)
+        if known:
+            return known
+        left_fen = await self.left_of(order_id)
+        return await self.owe_back(order_id, left_fen, reason, due) if left_fen else []
+
+    async def left_of(self, order_id: int) -> int:
+        """How much of what an order was paid with is not on its way back, in fen."""
+        paid = await Payments(self.work).credited_to(order_id)
+        return sum(payment.amount_fen - payment.refund_reserved_fen for payment in paid)
+
+    async def _known_of(self, order_id: int, reason: str, seq: int = 0) -> list[Refund]:
+        found = await self.session.execute(
+            select(Refund)
+            .join(Payment, Payment.id == Refund.payment_id)
+            .where(Refund.order_id == order_id, Refund.reason == reason, Refund.seq == seq, Payment.state == "credited")
+            .order_by(Refund.payment_id)
+        )
+        return list(found.scalars())
 
     async def order_of(self, out_refund_no: str) -> int | None:
         """The id of the order that a refund belongs to; None for a number that is not ours."""

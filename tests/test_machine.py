@@ -35,7 +35,7 @@ from models.ledger import Entry
 from models.offer import Offer
 from models.order import UNPAID, Order, Orders
 from models.outbox import Outbox
-from models.payment import Payment, Payments
+from models.payment import Payment
 from models.product import Sku
 from models.refund import Refund, Refunds
 from models.verify import offenders
@@ -273,9 +273,7 @@ class Money(RuleBasedStateMachine):
 
         async def part(work: Any) -> None:
             order = await Orders(work).hold_any(no)
-            payment = await Payments(work).credited_to(order.id)
-            if payment is not None:
-                await Refunds(work).owe(payment, fen, "part", work.now, seq=self.p.steps)
+            await Refunds(work).owe_back(order.id, fen, "part", work.now, seq=self.p.steps)
 
         if what == "ship":
             self.act(what, self.room.says(BOSS, f"发货 {no} 顺丰 SF{1000000000 + self.p.steps}"))

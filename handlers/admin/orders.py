@@ -149,5 +149,5 @@ async def seller_cancel_now(
     else:
         await orders.undo(order, cause, actor="staff")
         owed = await refunds.owe_all(order.id, "seller", now)
-        back_fen = owed.amount_fen if owed is not None else 0
+        back_fen = sum(refund.amount_fen for refund in owed)
     return reply("admin/cancelled", Choice("待发货", ListToShip()), no=order.no, back_fen=back_fen, state=order.state)
