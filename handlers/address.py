@@ -22,6 +22,7 @@ from handlers.routing import Hearing, shop
 from models.address import BOOK, PIECES, Address, Addresses, AddressGlance, AddressUnclear, Kept
 from models.follower import Follower, Me
 from models.orderglance import OrderGlance
+from models.talk import Talking
 from models.words import has_phone, is_no, looks_like_address
 
 LONGEST = 600  # characters of an address and its pieces
@@ -47,8 +48,15 @@ def named(kept: Kept) -> str:
 
 
 @shop.on("地址 {line}", "收货地址 {line}", "加地址 {line}", "加地址", "address {line}")
-async def set_address(what: SetAddress, me: Follower, addresses: Addresses, now: datetime) -> Reply:
-    """An address in one line or in pieces; what is missing is asked, one thing at a time."""
+async def set_address(
+    what: SetAddress, me: Follower, addresses: Addresses, talk: Talking, now: datetime
+) -> Reply | Intent:
+    """An address in one line or in pieces; what is missing is asked, one thing at a time.
+
+    Where an order waits for its address, 地址 and a line is the answer to that.
+    """
+    if what.line and (waiting := _address_asked(talk, now)) is not None and not isinstance(waiting[0], SetAddress):
+        return waiting[0].filled(**{waiting[1]: what.line})
     if is_no(what.more):
         return reply("address/left", Choice("商品", Browse()), Choice("购物车", ShowCart()))
     said = PIECES.join(piece for piece in (what.line, what.more) if piece)[:LONGEST]
@@ -110,7 +118,7 @@ async def private_words(what: PrivateWords) -> Reply:
 @shop.cue(90)
 def pasted(hearing: Hearing) -> Intent | None:
     """A whole address that was pasted without a word is 地址, unless an open question wants one."""
-    if not (has_phone(hearing.raw) and looks_like_address(hearing.raw)) or _address_asked(hearing):
+    if not (has_phone(hearing.raw) and looks_like_address(hearing.raw)) or _address_asked(hearing.talk, hearing.now):
         return None
     return SetAddress(line=hearing.raw)
 
@@ -121,7 +129,11 @@ def personal(hearing: Hearing) -> Intent | None:
     return PrivateWords() if has_phone(hearing.raw) or looks_like_address(hearing.raw) else None
 
 
-def _address_asked(hearing: Hearing) -> bool:
-    asked = hearing.talk.asked(hearing.now)
+def _address_asked(talk: Talking, now: datetime) -> tuple[Intent, str] | None:
+    """What the open question asks an address for, and the field it is for."""
+    asked = talk.asked(now)
     intent = remembered(asked["intent"]) if asked else None
-    return asked is not None and intent is not None and slot_of(type(intent), str(asked["field"])).name == "address"
+    if asked is None or intent is None:
+        return None
+    field = str(asked["field"])
+    return (intent, field) if slot_of(type(intent), field).name == "address" else None

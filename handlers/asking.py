@@ -40,7 +40,7 @@ def _product(text: str) -> str:
     # O and 0, I, L and 1 are told apart by position: after the letter come digits, or drawn characters without them.
     head, tail = text[:1], text[1:]
     digits = tail.replace("o", "0").replace("i", "1").replace("l", "1")
-    return (head + (digits if digits.isascii() and digits.isdigit() else tail)).upper()
+    return (head + (digits.lstrip("0") if digits.isascii() and digits.isdigit() else tail)).upper()
 
 
 def _quantity(text: str) -> int:

@@ -21,6 +21,7 @@ PAGE = 6
 SIMPLE = 2  # goods at a time in simple mode: with 更多 these are three digits
 NEAR = 4
 _SHELF = re.compile(r"(?:看看?|逛逛?|有什么|有哪些|想买|找)?(.+?)(?:有哪些|有什么|有啥|类)?")
+_SOME_OF = re.compile(r"(?:你们|你家|店里)?(?:都|还)?有(?:些?什么|哪些|啥|没有)(?:好|新)?(.{1,6}?)(?:吗|呢|卖)?")
 _ANYTHING = re.compile("推荐|有什么|有啥|好[喝吃]|卖")
 
 
@@ -43,6 +44,16 @@ def line_of(goods: Goods) -> Choice:
     "目录",
     "全部商品",
     "全部",
+    "随便看看",
+    "新品",
+    "有新品吗?",
+    "有什么新品",
+    "热销",
+    "爆款",
+    "招牌",
+    "什么卖得好",
+    "什么卖得最好",
+    "卖得最好的是哪个",
     "browse",
     "shop",
 )
@@ -112,9 +123,22 @@ async def search(ask: Search, catalog: Catalog, talk: Talking) -> Reply | Intent
     size = _size(talk)
     page = hits[ask.nth * size : ask.nth * size + size]
     more = Search(ask.words, ask.nth + 1) if len(hits) > (ask.nth + 1) * size else None
-    lines = [line_of(catalog.goods[h.doc.code]) for h in page if h.doc.code in catalog.goods]
+    lines = [_found_line(catalog.goods[h.doc.code], query) for h in page if h.doc.code in catalog.goods]
     found = listing("catalog/found", lines, more=more, said=query.said(), guesses=query.guesses, first=not ask.nth)
     return found.now_seen("product", page[0].doc.code) if len(hits) == 1 else found
+
+
+def _found_line(goods: Goods, query: Query) -> Choice:
+    """A product as one line of what was found; with bounds it is the spec that lies within them that is named."""
+    low, high = query.min_fen or 0, query.max_fen
+    if not low and high is None:
+        return line_of(goods)
+    fits = [s for s in goods.specs if low <= s.price_fen and (high is None or s.price_fen <= high)]
+    if not fits or len(goods.specs) == 1:
+        return line_of(goods)
+    spec = min(fits, key=lambda s: (s.word == "售罄", s.price_fen))
+    few = "" if spec.word == "有货" else f" {spec.word}"
+    return Choice(f"{goods.name} {spec.label} ¥{yuan(spec.price_fen)}{few}", ShowProduct(goods.code))
 
 
 def _nothing_of(query: Query, catalog: Catalog, talk: Talking) -> Reply:
@@ -177,6 +201,13 @@ def the_spec(hearing: Hearing) -> Intent | None:
     labels = [bare(spec.label) for spec in goods.specs] if goods is not None else []
     said = bare(hearing.said)
     return Buy(goods.code, 0, str(labels.index(said) + 1)) if goods is not None and said in labels and said else None
+
+
+@shop.cue(280)
+def some_of(hearing: Hearing) -> Intent | None:
+    """有什么好茶: one character may name goods, where it is asked for like that."""
+    said = _SOME_OF.fullmatch(bare(hearing.said))
+    return Search(said[1]) if said and said[1] in hearing.catalog.index else None
 
 
 @shop.cue(300)

@@ -149,7 +149,8 @@ async def buy_lines(
             wanted = wish.filled(said=said, address="")
             return ask(f"address/ask_{no.facts['field']}", wanted, "address", known=no.facts["known"])
     if ships and to is None:
-        return ask("checkout/where_to", wish, "address", product=first.product.name, count=len(items))
+        asked = ask("checkout/where_to", wish, "address", product=first.product.name, count=len(items))
+        return replace(asked, personal=False)
     terms = await pricing.terms(work, wish.play, first.sku, me.id, first.quantity, figures)
     try:
         order, quote = await place(
@@ -262,6 +263,8 @@ def code_so_many(hearing: Hearing) -> Intent | None:
 def this_one(hearing: Hearing) -> Intent | None:
     """要买这个, 我就要它: what is on screen."""
     shown = hearing.talk.shown("product", hearing.now)
+    if len(hearing.said) == 1 and hearing.talk.last == "checkout/placed":
+        return None  # 要, said to an order that was just made, is no second one
     return Buy(shown) if shown and _THIS_ONE.fullmatch(unfill(hearing.said)) else None
 
 

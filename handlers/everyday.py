@@ -226,7 +226,7 @@ async def freight(ask: Freight, me: Me, figures: Figures, cart: CartGlance) -> R
     )
 
 
-@shop.on()
+@shop.on("coupons")
 async def discounts(ask: Discounts, catalog: Catalog, figures: Figures) -> Reply:
     """What there is for everybody now; the shop does not haggle."""
     deals = sum(bool(g.deals) for g in catalog.goods.values())
@@ -251,6 +251,8 @@ async def facts(ask: ProductFacts, catalog: Catalog, answers: AnswerGlance) -> R
         if found:
             return Search(" ".join(named))
         stored = await answers.of("保存") if aspect == "储存" else ""
+        if not stored:
+            return _aside(reply("everyday/which_goods", Choice("商品", Browse()), Choice("人工", Person())))
         return _aside(reply("everyday/facts", Choice("商品", Browse()), goods=None, aspect=aspect, known=stored))
     if aspect == "":
         steps = (Choice("买", Buy(goods.code)), Choice("看详细的", ShowProduct(goods.code)))

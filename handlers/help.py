@@ -15,6 +15,7 @@ from handlers.intents import (
     Help,
     ListGone,
     ListOrders,
+    NotOffered,
     Person,
     Search,
     Silent,
@@ -23,6 +24,8 @@ from handlers.intents import (
 )
 from handlers.replies import Choice, Question, Reply, reply
 from handlers.routing import shop
+from models.catalog import Catalog
+from models.figures import Figures
 from models.follower import Me
 from models.order import OrderPlaced
 from models.orderglance import OrderGlance
@@ -48,6 +51,22 @@ async def help(ask: Help, me: Me, staff: StaffGlance, talk: Talking) -> Reply | 
         return Simple()
     steps = (Choice("商品", Browse()), Choice("订单", ListOrders()), Choice("正在拼的团", Groups()))
     return reply("help/help", *steps)
+
+
+@shop.on("秒杀", "限时秒杀", what="秒杀")
+@shop.on("砍价 {product}", "帮砍 {code}", "帮砍", "bargain {product}", what="砍价")
+@shop.on("积分", "我的积分", "points", what="积分")
+@shop.on("签到", "打卡", "checkin", what="签到")
+@shop.on("抽奖", "draw", what="抽奖")
+@shop.on("会员", "会员卡", "level", what="会员")
+@shop.on("投票", "vote", what="投票")
+@shop.on("奖励", "我的奖励", "我的邀请", "invites", what="邀请奖励")
+async def not_offered(ask: NotOffered, catalog: Catalog, figures: Figures) -> Reply:
+    """What other shops have and this one has not: said as it is, with what there is instead."""
+    deals = sum(bool(goods.deals) for goods in catalog.goods.values())
+    steps = [Choice("正在拼的团", Groups())] if deals else [Choice("商品", Browse())]
+    free = figures.order.freight_free_from_fen
+    return replace(reply("help/not_offered", *steps, what=ask.what, deals=deals, free=free), keeps=True)
 
 
 @shop.on("简单点", "简单模式")

@@ -16,6 +16,7 @@ from handlers.asking import (
     OrderNo,
     ProductCode,
     Quantity,
+    Scene,
     Slot,
     Spec,
     Words,
@@ -68,6 +69,8 @@ class StrangeThing(Intent, verb="strange"): kind: str = ""
 @dataclass(frozen=True)
 class CancelQuestion(Intent, verb="nevermind"): goods: int = 0
 @dataclass(frozen=True)
+class NotOffered(Coded, verb="notoffered"): what: str = ""; product: ProductCode = ""; code: Scene = ""
+@dataclass(frozen=True)
 class Simple(Coded, verb="simple"): pass
 @dataclass(frozen=True)
 class WelcomeNews(Intent, verb="welcomenews", changes=True): answer: YesNo = ""
@@ -116,7 +119,7 @@ class SmallTalk(Coded, verb="talk"): topic: str = ""
 @dataclass(frozen=True)
 class Anger(Coded, verb="anger", changes=True): pass
 @dataclass(frozen=True)
-class Person(Coded, verb="person"): pass
+class Person(Coded, verb="person", changes=True): pass
 @dataclass(frozen=True)
 class Forget(Coded, verb="forget", personal=True): pass
 

@@ -58,6 +58,12 @@ _SHOWN = re.compile(r"[\u2190-\u2bff\U0001f000-\U0001faff\[/]")
 shop.hears("unknown", make=lambda told: NotUnderstood(told.text[:200]))
 
 
+@shop.cue(80)
+def hotline(hearing: Hearing) -> Intent | None:
+    """12315 is no line of a list: it is the number one threatens to call."""
+    return Anger() if hearing.said in ("12315", "12345") else None
+
+
 @shop.cue(105)
 def stickers(hearing: Hearing) -> Intent | None:
     """Nothing but emoji, stickers or dots."""
@@ -109,8 +115,14 @@ async def anger(ask: Anger, me: Follower, orders: OrderGlance, staff: StaffRoom,
 
 
 @shop.on("人工", "客服", "人工客服", "转人工", "有人吗", "找人", "human")
-async def person(ask: Person, figures: Figures, answers: AnswerGlance) -> Reply:
-    """When a person will be there, and how to reach one now."""
+async def person(
+    ask: Person, me: Follower, figures: Figures, answers: AnswerGlance, staff: StaffRoom, post: Post, now: datetime
+) -> Reply:
+    """When a person will be there, and how to reach one now; staff are told, at most once an hour."""
+    for one in await staff.on_duty(Role.SUPPORT):
+        if one != me.id:
+            told = reply("everyday/wants_person", called=me.called, channel=me.channel)
+            post.tell(one, told, key=f"person:{me.id}:{one}:{now:%Y%m%d%H}")
     phone = figures.service.phone or await answers.of("电话")
     hours = figures.service.hours.replace("-", "–")
     return replace(reply("everyday/person", hours=hours, phone=phone), keeps=True)

@@ -77,6 +77,8 @@ def _in_line(n: int, kind: type[Intent], fields: dict[str, object], hearing: Hea
     if isinstance(found, kind) or found == _beyond(hearing, n):
         return found
     theirs = {name: getattr(found, name, "") for name in fields if _line_of(str(fields[name]))}
+    if not (kind.changes or found.changes or any(theirs.values())):  # 看第2个: the line is something else to look at
+        return found
     return kind(**{**fields, **theirs})
 
 

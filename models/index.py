@@ -157,7 +157,8 @@ class Index:
             for token in rjieba.cut_for_search(plain(label)):
                 put(bare(token), _PART if len(bare(token)) > 1 else _CHARACTER)
         for token in rjieba.cut_for_search(plain(doc.line)):
-            put(bare(token), _LINE if len(bare(token)) > 1 else _CHARACTER)
+            if len(bare(token)) > 1:  # 午后配茶 makes a cake no tea
+                put(bare(token), _LINE)
         for word in firm:
             if not 2 <= len(word) <= 12 or word not in weights:
                 continue
@@ -263,6 +264,9 @@ class Index:
         scores = {place: sum(group.get(place, 0) for group in (*groups, *wishes)) for place in places}
         order, docs = self._order, self.docs
         if query.cheap:
+            # Cheap is no reason to show what hardly fits: of 便宜点的茶 a cake to go with it is none.
+            best = max(scores.values(), default=0)
+            scores = {at: score for at, score in scores.items() if 2 * score >= best}
             keys = [(order[at] >> 32, docs[at].price_from_fen, -score, order[at], at) for at, score in scores.items()]
         else:
             keys = [(order[at] >> 32, 0, -score, order[at], at) for at, score in scores.items()]
@@ -276,8 +280,10 @@ class Index:
         if not unbound and query.terms:
             unbound = self.find(replace(query, min_fen=None, max_fen=None, occasions=()), limit=1000)
         if not unbound:
-            characters = tuple(dict.fromkeys(_CJK.findall("".join(query.terms))))
-            for character in characters:
+            # What a Chinese word names stands at its end: 绿豆糕 is a 糕.
+            for character in dict.fromkeys(
+                word[-1] for word in (query.text, *query.terms) if _CJK.fullmatch(word[-1:])
+            ):
                 unbound += self.find(Query(terms=(character,), without=query.without), limit=limit)
         hits = {hit.doc.code: replace(hit, off_fen=hit.doc.off(query.min_fen, query.max_fen)) for hit in unbound}
         return heapq.nsmallest(limit, hits.values(), key=_nearest_first)

@@ -19,7 +19,7 @@ from models.refund import Refunds
 PAGE = 4
 
 
-@shop.on("待发货", "to ship")
+@shop.on("发货", "待发货", "to ship")
 async def to_ship(wish: ListToShip, orders: OrderGlance, now: datetime) -> Reply:
     """What is paid and has to leave, first promised first."""
     page, more = await orders.to_ship(wish.after, PAGE)

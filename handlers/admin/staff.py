@@ -25,7 +25,7 @@ from handlers.replies import Choice, Reply, confirm, listing, reply
 from handlers.routing import shop
 from models.audit import AuditGlance, record
 from models.base import Work
-from models.follower import Follower, Me
+from models.follower import FRIEND, Follower, Me
 from models.prices import yuan
 from models.roster import Member, NotStaff, Roster, RosterGlance
 from models.seal import Keys
@@ -135,7 +135,7 @@ async def dismiss_now(what: DismissNow, roster: Roster) -> Reply:
 @shop.on("日志", "操作日志", "audit")
 async def trail(what: ShowTrail, audit: AuditGlance, roster: RosterGlance) -> Reply:
     """What was done to the shop lately, newest first."""
-    names = {m.follower_id: m.name for m in await roster.members()}
+    names = {m.follower_id: m.role.word if m.name == FRIEND else m.name for m in await roster.members()}
     rows = []
     for at, who, act, facts in await audit.latest(LINES):
         name = "小店" if who is None else names.get(who, "已离开")
@@ -154,4 +154,8 @@ def _said(act: str, facts: dict[str, Any]) -> str:
         return f"{facts['product']}-{facts['spec']} {facts.get('was', 0)} {facts['move']}"
     if act == "bind":
         return Role(facts["role"]).word
-    return " ".join(str(value) for key, value in facts.items() if key != "who")[:40]
+    if act == "schedulepush":
+        return f"#{facts['topic']} {facts['text'][:30]}"
+    if act == "putoffer":
+        return f"{facts['product']} {facts['size']}人 ¥{yuan(facts['price'])} {facts['hours']}小时"
+    return " ".join(str(value) for key, value in facts.items() if key not in ("who", "at", "until"))[:40]
