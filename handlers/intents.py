@@ -237,6 +237,8 @@ class Ship(Intent, verb="ship", changes=True, role=Role.CLERK): order: OrderNo =
 @dataclass(frozen=True)
 class ShowLabel(Intent, verb="label", changes=True, personal=True, role=Role.CLERK): order: OrderNo = ""
 @dataclass(frozen=True)
+class KeepAsIs(Intent, verb="keepasis", changes=True, role=Role.CLERK): order: OrderNo = ""; reason: Words = ""
+@dataclass(frozen=True)
 class HandOut(Intent, verb="handout", changes=True, role=Role.CLERK): code: PickupCode = ""
 @dataclass(frozen=True)
 class SellerCancel(Intent, verb="sellercancel", personal=True, role=Role.MANAGER): order: OrderNo = ""; reason: Words = ""

@@ -28,6 +28,7 @@ from models.follower import Follower
 from models.order import Orders
 from models.orderglance import OrderGlance, OrderSeen
 from models.prices import yuan
+from models.request import Requests
 from models.staff import Role, StaffRoom
 from models.words import is_no, plain
 
@@ -59,9 +60,8 @@ async def _request(order: OrderSeen, what: str, words: str, staff: StaffRoom, po
     for who in await staff.on_duty(Role.CLERK):
         said = reply("second/request", order=order, what=what, words=words)
         post.tell(who, said, key=f"request:{order.no}:{what}:{who}:{now:%Y%m%d%H%M%S}")
-    return reply(
-        "second/asked", Choice("看订单", ShowOrder(order.no)), Choice("人工", Person()), order=order, what=what
-    )
+    steps = (Choice("看订单", ShowOrder(order.no)), Choice("人工", Person()))
+    return reply("second/asked", *steps, order=order, what=what, words=words)
 
 
 # -- where it goes ---------------------------------------------------------------------------------------
@@ -87,6 +87,7 @@ async def change_address(
     glance: OrderGlance,
     addresses: Addresses,
     book: AddressGlance,
+    requests: Requests,
     staff: StaffRoom,
     post: Post,
     figures: Figures,
@@ -121,6 +122,9 @@ async def change_address(
         place = said.removeprefix(BOOK)
         to = (await addresses.mean(me.id, int(place) if place.isascii() and place.isdigit() else 0, now)).label
     if not order.changeable:
+        held = await orders.hold(order.no, me.id)
+        if held.state == "paid":
+            await requests.to(held, to, figures)
         return await _request(order, "address", to.one_line(), staff, post, now)
     changed = await amend.readdress(work, await orders.hold(order.no, me.id), to, figures)
     await work.session.flush()
@@ -214,6 +218,7 @@ async def note(
     work: Work,
     orders: Orders,
     glance: OrderGlance,
+    requests: Requests,
     staff: StaffRoom,
     post: Post,
     now: datetime,
@@ -229,6 +234,9 @@ async def note(
         asked = ask("second/what_note", NoteOrder(order.no), "words", order=order, most=amend.LONGEST_NOTE)
         return asked.now_seen("order", order.no)
     if not order.changeable:
+        held = await orders.hold(order.no, me.id)
+        if held.state == "paid":
+            await requests.noted(held, wish.words)
         return await _request(order, "note", wish.words[: amend.LONGEST_NOTE], staff, post, now)
     await amend.note(work, await orders.hold(order.no, me.id), wish.words)
     return _done("second/noted", order, words=wish.words.strip()[: amend.LONGEST_NOTE])

@@ -71,6 +71,7 @@ GLOSSARY: dict[str, str] = {
     "账链": "models.ledger.Link",
     # -- sending it
     "发货": "handlers.intents.Ship",
+    "改单请求": "models.request.ChangeRequest",
     "包裹": "models.parcel.Parcel",
     "运费": "models.freight.Fee",
     "运费表": "models.freight.Tariff",

@@ -48,14 +48,24 @@ async def note(work: Work, order: Order, words: str, *, actor: str = "buyer") ->
     order.note = words.strip()[:LONGEST_NOTE]
 
 
-async def readdress(work: Work, order: Order, to: Label, figures: Figures, *, actor: str = "buyer") -> Changed:
-    """Send it elsewhere, at that place's freight. Raises NotNow, NoFreightThere, Dearer, BeingPaid."""
-    before, province = province_of(order.region), province_of(to.region)
+async def freight_to(work: Work, order: Order, province: str, figures: Figures) -> int:
+    """What its freight would be (fen) in another province; in its own it stays as it is. Raises NoFreightThere."""
+    if not order.ships or province == province_of(order.region):
+        return order.freight_fen
+    return (await tariff(work, figures)).fee(await _travelling(work, order), province).fen
+
+
+async def readdress(
+    work: Work, order: Order, to: Label, figures: Figures, *, actor: str = "buyer", no_dearer: bool = False
+) -> Changed:
+    """Send it elsewhere, at that place's freight, or with `no_dearer` at no more than was paid.
+
+    Raises NotNow, NoFreightThere, Dearer, BeingPaid.
+    """
     order.amend("address", work.now, actor=actor)
-    freight_fen = order.freight_fen
-    if order.ships and province != before:
-        fee = (await tariff(work, figures)).fee(await _travelling(work, order), province)
-        freight_fen = fee.fen
+    freight_fen = await freight_to(work, order, province_of(to.region), figures)
+    if no_dearer:
+        freight_fen = min(freight_fen, order.freight_fen)
     less_fen = order.freight_fen - freight_fen
     await _allowed(work, order, less_fen, "freight")
     order.freight_fen = freight_fen

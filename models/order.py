@@ -164,6 +164,11 @@ class Order(Root):
             self._go("paid", now, "packed", actor="staff", act="ship", out_of=("paid",))
             self.packed_at = now
 
+    def unpack(self, now: datetime) -> None:
+        """Its label is made anew: what is on it may change once more."""
+        self._go("paid", now, "unpacked", actor="staff", act="ship", out_of=("paid",))
+        self.packed_at = None
+
     @property
     def changeable(self) -> bool:
         """Whether its buyer may still have second thoughts."""

@@ -36,6 +36,7 @@ MODULES = (
     "refund",
     "settlement",
     "hand",
+    "request",
     "subscription",
     "campaign",
     "quarantine",

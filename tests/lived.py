@@ -75,7 +75,10 @@ async def play(town: Town) -> None:
     await mei.says(f"收货 {number(done)}")
     await _groups(town, mei, qiang, wang, lin)
     await _late(town, qiang)
-    await mei.pays(await order(mei, "买 A11 x3"))  # waits for the merchant
+    packed = await order(mei, "买 A11 x3")
+    await mei.pays(packed)  # waits for the merchant, who has its label
+    await boss.says(f"面单 {number(packed)}")
+    await mei.says(f"改地址 {number(packed)} {AWAY}")
     await order(mei, "买 A11")  # never tried to pay
     await (await mei.opens(_pay_link(await order(mei, "买 A11 x4")))).presses_the_button()  # is being paid
     await mei.says("每周1条")

@@ -47,8 +47,11 @@ async def rows(store: Store, sql: str, **given: Any) -> list[Any]:
 
 
 async def counts(store: Store) -> dict[str, int]:
-    """How many rows each table has."""
-    return {name: (await rows(store, f'SELECT count(*) FROM "{name}"'))[0][0] for name in tables.metadata.tables}
+    """How many rows each table has; a database of an older revision does not have all of them."""
+    sql = "SELECT name FROM sqlite_master" if store.sqlite else "SELECT tablename FROM pg_tables"
+    there = {row[0] for row in await rows(store, sql)}
+    names = [name for name in tables.metadata.tables if name in there]
+    return {name: (await rows(store, f'SELECT count(*) FROM "{name}"'))[0][0] for name in names}
 
 
 async def schema(store: Store) -> set[tuple[str, ...]]:
@@ -209,7 +212,8 @@ async def test_a_shop_that_has_lived_loses_nothing_on_the_way_from_any_revision(
         store = Store(old.engine.url.render_as_string(hide_password=False))
         await migrations.upgrade(store)
         assert await migrations.at(store) == migrations.head() == REVISIONS[-1]
-        assert await counts(store) == before
+        after = await counts(store)
+        assert {name: after[name] for name in before} == before
         assert await guarded(store) == APPEND_ONLY
         async with copy_of(lived, tmp_path, postgres) as fresh:
             assert await schema(store) == await schema(fresh)

@@ -4,6 +4,7 @@ import asyncio
 import re
 from dataclasses import replace
 
+from follower import Follower
 from sqlalchemy import select, text
 from test_sale import GREEN, broken, customer, number, orders, told
 from town import Town
@@ -269,3 +270,93 @@ async def test_two_who_want_the_last_piece_of_another_spec_are_one_who_gets_it(t
     assert sorted("换好了" in one.text for one in heard) == [False, True]
     assert (await _stock(town))["50g 罐装"] == (0, 0)
     assert not await broken(town)
+
+
+# -- when it is packed -----------------------------------------------------------------------------------
+
+
+async def _packed(town: Town, boss: Follower, mei: Follower) -> str:
+    placed = await orders(mei, GREEN)
+    await mei.pays(placed)
+    await town.settles()
+    assert "文三路1号" in (await boss.says(f"面单 {number(placed)}")).text
+    told(boss)
+    return number(placed)
+
+
+async def test_another_address_for_a_packed_order_stops_the_parcel_until_it_is_seen(town: Town) -> None:
+    boss, mei = await town.owner(), await customer(town, "小美")
+    no = await _packed(town, boss, mei)
+    asked = (await mei.says(f"改地址 {no} {SHANGHAI}")).text
+    assert SHANGHAI in asked
+    assert "看到之前不会发出" in asked
+    await town.settles()
+    assert SHANGHAI in told(boss)
+    waiting = (await boss.says("待发货")).text
+    assert waiting.index(f"买家改了地址 {no}：{SHANGHAI}") < waiting.index("待发货")
+    refused = (await boss.says(f"发货 {no} SF1111111111")).text
+    assert "先别发" in refused
+    assert SHANGHAI in refused
+    assert "待发货" in (await mei.says(f"订单 {no}")).text
+    label = (await boss.says(f"面单 {no}")).text
+    assert "原来那张作废" in label
+    assert "世纪大道100号" in label
+    assert "文三路" not in label
+    assert "买家改了地址" not in (await boss.says("待发货")).text
+    assert "已发货" in (await boss.says(f"发货 {no} SF1111111111")).text
+    await town.settles()
+    assert "改好了，寄到 李* 139****9000" in told(mei)
+    assert ("address", "staff") in await _moves(town)
+    assert not await broken(town)
+
+
+async def test_staff_who_cannot_change_a_packed_order_say_so_and_it_goes_as_it_was(town: Town) -> None:
+    boss, mei = await town.owner(), await customer(town, "小美")
+    no = await _packed(town, boss, mei)
+    await mei.says(f"改地址 {no} {SHANGHAI}")
+    assert "照原样发" in (await boss.says(f"不改 {no} 已经封箱")).text
+    assert "没有等您答复" in (await boss.says(f"不改 {no}")).text
+    await town.settles()
+    assert "还是寄到 张* 138****8000 浙江省杭州市西湖区***：已经封箱" in told(mei)
+    assert "已发货" in (await boss.says(f"发货 {no} SF1111111111")).text
+    assert not await broken(town)
+
+
+async def test_the_newest_wish_about_a_packed_order_is_the_one_that_counts(town: Town) -> None:
+    boss, mei = await town.owner(), await customer(town, "小美")
+    no = await _packed(town, boss, mei)
+    await mei.says(f"改地址 {no} {SHANGHAI}")
+    await mei.says(f"改地址 {no} 王五 13700137000 江苏省南京市玄武区中山路8号")
+    await mei.says(f"备注 {no} 放门口")
+    waiting = (await boss.says("待发货")).text
+    assert waiting.count("买家改了地址") == 1
+    label = (await boss.says(f"面单 {no}")).text
+    assert "中山路8号" in label
+    assert "备注 放门口" in label
+    assert not await broken(town)
+
+
+async def test_a_packed_order_goes_to_a_cheaper_place_with_the_difference_and_to_no_dearer_one(town: Town) -> None:
+    await _freight(town, Zone(("上海市",), 1, 500), Zone(("新疆维吾尔自治区",), 1, 2000), Zone((), 1, 900))
+    boss, mei = await town.owner(), await customer(town, "小美")
+    no = await _packed(town, boss, mei)
+    assert "要多 ¥11" in (await mei.says(f"改地址 {no} {URUMQI}")).text
+    assert "买家改了地址" not in (await boss.says("待发货")).text
+    await mei.says(f"改地址 {no} {SHANGHAI}")
+    await boss.says(f"面单 {no}")
+    await town.settles()
+    assert "¥4 原路退回给您" in told(mei)
+    await town.later(minutes=2)
+    await town.later(minutes=2)
+    assert "¥4 已原路退回" in told(mei)
+    assert not await broken(town)
+
+
+async def test_what_is_wished_of_a_packed_order_is_kept_sealed(town: Town) -> None:
+    boss, mei = await town.owner(), await customer(town, "小美")
+    no = await _packed(town, boss, mei)
+    await mei.says(f"改地址 {no} {SHANGHAI}")
+    async with town.stage.house.store.session() as session:
+        kept = bytes((await session.execute(text("SELECT said FROM change_request"))).scalar_one())
+    assert b"13900139000" not in kept
+    assert "世纪大道".encode() not in kept

@@ -219,6 +219,13 @@ FAULTS: dict[str, Fault] = {
     "parcel_for_all_that_left": fault(
         f"{ROW_OF_ORDER} = 'shipped'", "UPDATE order_line SET parcel_id = NULL WHERE order_id = :id"
     ),
+    "request_seen_before_it_leaves": fault(
+        "max(id) FROM change_request",
+        "UPDATE \"order\" SET state = 'shipped' WHERE id = (SELECT order_id FROM change_request WHERE id = :id)",
+    ),
+    "request_seen_with_an_end": fault(
+        "max(id) FROM change_request", "UPDATE change_request SET outcome = 'granted' WHERE id = :id"
+    ),
     "order_paid_in_full": fault(f"{ROW_OF_ORDER} = 'shipped'", "DELETE FROM payment WHERE order_id = :id"),
     "order_refunds_add_up": fault(f"{ROW_OF_ORDER} = 'shipped'", 'UPDATE "order" SET refunded_fen = 1 WHERE id = :id'),
     # -- attempts and payments

@@ -3,44 +3,83 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from datetime import datetime
 
 from handlers.errands import CloseTrade
-from handlers.intents import HandOut, ListToShip, SellerCancel, SellerCancelNow, Ship, ShowLabel
+from handlers.intents import HandOut, KeepAsIs, ListToShip, Person, SellerCancel, SellerCancelNow, Ship, ShowLabel
 from handlers.replies import Choice, Post, Reply, ask, confirm, listing, reply
 from handlers.routing import shop
 from models import carrier
+from models.figures import Figures
 from models.order import UNPAID, NotNow, Orders
 from models.orderglance import OrderGlance, OrderSeen
 from models.parcel import Parcels
 from models.payment import Attempts
 from models.refund import Refunds
+from models.request import ChangeRequest, RequestGlance, Requests
 
 PAGE = 4
+WISHES = 3
 
 
 @shop.on("发货", "待发货", "to ship")
-async def to_ship(wish: ListToShip, orders: OrderGlance, now: datetime) -> Reply:
-    """What is paid and has to leave, first promised first."""
+async def to_ship(wish: ListToShip, orders: OrderGlance, requests: RequestGlance, now: datetime) -> Reply:
+    """What is paid and has to leave, first promised first; above it what buyers wish of orders that are packed."""
     page, more = await orders.to_ship(wish.after, PAGE)
+    wishes, count = await requests.waiting(WISHES)
     if not page:
         return reply("admin/nothing_to_ship")
     late = sum(1 for o in page if o.promised_at is not None and o.promised_at < now)
     following = ListToShip(page[-1].no) if more else None
-    said = listing("admin/to_ship", (), more=following, orders=page, late=late)
+    said = listing("admin/to_ship", (), more=following, orders=page, late=late, wishes=wishes, count=count)
     return said.now_seen("order", page[0].no) if len(page) == 1 else said
 
 
 @shop.on("面单 {order}", "面单", "label {order}")
-async def label(wish: ShowLabel, orders: Orders, glance: OrderGlance, now: datetime) -> Reply:
-    """One order's label to copy; from now on its buyer's changes are requests."""
+async def label(
+    wish: ShowLabel,
+    orders: Orders,
+    requests: Requests,
+    glance: OrderGlance,
+    figures: Figures,
+    post: Post,
+    now: datetime,
+) -> Reply:
+    """One order's label to copy; from now on its buyer's changes are requests, and opening it again grants them."""
     if not wish.order:
         return await _which_to_label(glance)
     order = await orders.hold_any(wish.order)
+    wishes: Sequence[ChangeRequest] = ()
     if order.state == "paid":
+        wishes, changed = await requests.grant(order, figures)
         order.pack(now)
+        await orders.session.flush()
     seen = await glance.any_by_no(order.no)
-    return reply("admin/label", Choice("待发货", ListToShip()), order=seen).now_seen("order", order.no)
+    if wishes:
+        kinds = [one.kind for one in wishes]
+        said = reply("second/granted", order=seen, kinds=kinds, back_fen=changed.back_fen if changed else 0)
+        post.tell(order.follower_id, said, key=f"granted:{wishes[0].id}:{now:%Y%m%d%H%M%S}", patient=True)
+    new = [one.kind for one in wishes]
+    return reply("admin/label", Choice("待发货", ListToShip()), order=seen, new=new).now_seen("order", order.no)
+
+
+@shop.on("不改 {order} {reason}", "不改 {order}", "keep {order} {reason}", "keep {order}")
+async def keep_as_is(
+    wish: KeepAsIs, orders: Orders, requests: Requests, glance: OrderGlance, post: Post, now: datetime
+) -> Reply:
+    """What its buyer wishes comes too late: it goes as it was, and the buyer hears so."""
+    order = await orders.hold_any(wish.order)
+    wishes = await requests.refuse(order)
+    said = reply(
+        "second/kept",
+        Choice("人工", Person()),
+        order=await glance.by_id(order.id),
+        kinds=[one.kind for one in wishes],
+        why=wish.reason.strip()[:40],
+    )
+    post.tell(order.follower_id, said, key=f"kept:{wishes[0].id}:{now:%Y%m%d%H%M%S}")
+    return reply("admin/kept", Choice("待发货", ListToShip()), no=order.no).now_seen("order", order.no)
 
 
 async def _which_to_label(glance: OrderGlance) -> Reply:
@@ -64,8 +103,11 @@ async def _which_to_label(glance: OrderGlance) -> Reply:
     "ship {order} {tracking}",
     "ship {tracking}",
 )
-async def ship(wish: Ship, orders: Orders, parcels: Parcels, glance: OrderGlance) -> Reply:
-    """A parcel left with this number; the same text again changes nothing, another number puts the first right."""
+async def ship(wish: Ship, orders: Orders, parcels: Parcels, requests: Requests, glance: OrderGlance) -> Reply:
+    """A parcel left with this number; the same text again changes nothing, another number puts the first right.
+
+    Not while its buyer's other address waits to be seen.
+    """
     if not wish.order:
         waiting, more = await glance.to_ship("", PAGE)
         if len(waiting) != 1 or more:
@@ -79,6 +121,8 @@ async def ship(wish: Ship, orders: Orders, parcels: Parcels, glance: OrderGlance
             return ask("admin/which_carrier", wish, "carrier", options=options, tracking=wish.tracking)
         name = fits[0]
     order = await orders.hold_any(wish.order)
+    if order.state == "paid":
+        await requests.in_the_way(order)
     places = sorted({int(n) for n in wish.lines.replace(",", " ").replace("、", " ").split()})
     sent = await parcels.send(order, name, wish.tracking, places)
     facts = {"no": order.no, "carrier": name, "tracking": wish.tracking}
