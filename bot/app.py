@@ -28,7 +28,7 @@ from bot.pay.wxpay import Merchant, WxPay
 from bot.settings import Settings
 from bot.shared import InProcess, InRedis, Shared
 from bot.step import providable
-from bot.web import health, pages
+from bot.web import health, pages, paying
 from bot.web.drawing import Easel
 from bot.web.poster import CardFacts, draw_card
 from bot.wechat import webhook as wechat_webhook
@@ -225,6 +225,7 @@ class House:
         if self.pay is not None:
             app.add_routes(notify.doors(self.pay, self._paid, self.clock, refused=self.count))
         app.add_routes(pages.doors(annex))
+        app.add_routes(paying.doors(annex))
         app.add_routes(health.doors(self))
         return app
 

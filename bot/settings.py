@@ -261,6 +261,7 @@ class WeChatPay(Section):
     api_v3_key: GivenSecret
     public_key_id: str = ""  # with public_key_file: public-key mode; without both: platform certificates
     public_key_file: FilePath = None
+    h5: bool = False  # browsers on a phone outside WeChat may pay: only once WeChat has approved it
     api_base: Url = "https://api.mch.weixin.qq.com"
 
     @field_validator("api_v3_key")

@@ -11,6 +11,7 @@ FEATURES = (
     "cart",
     "address",
     "checkout",
+    "paying",
     "payment",
     "orders",
     "second",

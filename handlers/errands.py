@@ -17,7 +17,8 @@ class Prepay(Errand):
     description: str
     expires: int  # Unix seconds of the shop's clock
     way: str = "native"
-    openid: str = ""
+    openid: str = ""  # jsapi: who pays
+    address: str = ""  # h5: the payer's address on the net
 
 
 @dataclass(frozen=True)

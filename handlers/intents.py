@@ -33,6 +33,10 @@ def _sku(text: str) -> str:
     return str(get_args(ProductCode)[1].parse(code)) + dash + place
 
 
+def _ticket(text: str) -> str:
+    return f"{text[:8]}-{text[-3:]}".upper()
+
+
 # A spec of a product: A12-2 is the second of A12; a minus that belongs to a number is none of the code's.
 _SKU = rf"(?:(?:a[0-9oil]{{1,5}}(?![0-9oil])|a[2-9a-hjkmnp-z]{{3,4}})(?:-[0-9]{{1,2}}(?=\s|$))?|{POINTING})"
 SkuCode = Annotated[str, Slot("sku", _SKU, _sku, 1, "product")]
@@ -42,6 +46,7 @@ PlaceName = Annotated[str, Slot("place", "|".join(sorted(TITLES, key=len, revers
 Cutoff = Annotated[str, Slot("cutoff", r"[0-9]{1,2}(?::[0-9]{2}|[点时])", str, 2)]
 PickupCode = Annotated[str, Slot("pickup", r"[2-9a-hjkmnp-z]{6}", str.upper, 1)]
 LineNumbers = Annotated[str, Slot("lines", r"[0-9]{1,2}(?:[,、 ]+[0-9]{1,2})*", str, 2)]
+PayTicket = Annotated[str, Slot("ticket", r"[2-9a-hjkmnp-z]{8}\s?[-—–_]\s?[2-9a-hjkmnp-z]{3}", _ticket, 1)]
 Carrier = Annotated[str, Slot("carrier", "|".join(carrier.WORDS), carrier.named, 1)]
 Tracking = Annotated[str, Slot("tracking", r"[a-z]{0,4}[0-9][0-9a-z-]{2,24}", str.upper, 1)]
 
@@ -161,15 +166,21 @@ class BuyLines(Intent, verb="buylines", changes=True, personal=True): lines: tup
 @dataclass(frozen=True)
 class BuyAgain(Coded, verb="again", changes=True, personal=True): order: OrderNo = ""; word: YesNo = ""
 @dataclass(frozen=True)
-class ShowPay(Coded, verb="payp"): code: str = ""
+class ShowPay(Intent, verb="payp"): code: str = ""; way: str = "native"; payer: str = ""; friend: str = ""
 @dataclass(frozen=True)
-class StartPay(Coded, verb="startpay", changes=True): code: str = ""; way: str = "native"
+class StartPay(Intent, verb="startpay", changes=True): code: str = ""; way: str = "native"; payer: str = ""; friend: str = ""; again: bool = False
+@dataclass(frozen=True)
+class PayByToken(Intent, verb="paybytoken", changes=True): ticket: PayTicket = ""
 @dataclass(frozen=True)
 class ListOrders(Coded, verb="orders", personal=True): which: str = ""; after: str = ""
 @dataclass(frozen=True)
 class ShowOrder(Coded, verb="order", personal=True): order: OrderNo = ""
 @dataclass(frozen=True)
 class PayOrder(Coded, verb="payorder", personal=True): order: OrderNo = ""
+@dataclass(frozen=True)
+class PayElsewhere(Coded, verb="payelsewhere", changes=True, personal=True): order: OrderNo = ""
+@dataclass(frozen=True)
+class PayForMe(Coded, verb="payforme", personal=True): order: OrderNo = ""
 @dataclass(frozen=True)
 class CancelOrder(Coded, verb="cancelorder", changes=True, personal=True): order: OrderNo = ""; bare: int = 0
 @dataclass(frozen=True)

@@ -15,6 +15,8 @@ from handlers.intents import (
     ChangeAddress,
     LeaveGroup,
     ListOrders,
+    PayElsewhere,
+    PayForMe,
     PayOrder,
     Person,
     ReceiveOrder,
@@ -24,13 +26,16 @@ from handlers.intents import (
 )
 from handlers.replies import Choice, Reply, listing, reply
 from handlers.routing import Hearing, shop
+from models.base import draw
 from models.figures import Figures
 from models.follower import Follower, Me
 from models.order import UNPAID, Orders
 from models.orderglance import OrderGlance, OrderSeen, Which
 from models.payment import Attempts
+from models.paytoken import TOKEN_LENGTH, PayTokens, friend_mark, token_hash
 from models.prices import yuan
 from models.refund import RefundGlance
+from models.seal import Keys
 from models.talk import Talking
 
 PAGE = 6
@@ -107,10 +112,54 @@ async def pay(ask: PayOrder, me: Me, orders: OrderGlance, figures: Figures, now:
     found = await _subject(ask.order, me, orders, Which.UNPAID, PayOrder, "orders/nothing_to_pay")
     if isinstance(found, Reply):
         return found
+    if found.state != "pending" or found.pay_until <= now:
+        said = reply("orders/pay", Choice("看订单", ShowOrder(found.no)), order=found, open=False)
+        return said.now_seen("order", found.no)
     url = f"{figures.public_url}/pay/{found.pay_code}" if figures.cashier else ""
-    open_ = found.state == "pending" and now < found.pay_until
-    steps = [Choice("取消订单", CancelOrder(found.no))] if open_ else [Choice("看订单", ShowOrder(found.no))]
-    said = reply("orders/pay", *steps, order=found, url=url, open=open_, pay_words=figures.service.pay_words)
+    steps = [Choice("找人代付", PayForMe(found.no))] if figures.cashier else []
+    steps.append(Choice("取消订单", CancelOrder(found.no)))
+    said = reply("orders/pay", *steps, order=found, url=url, open=True, pay_words=figures.service.pay_words)
+    return said.now_seen("order", found.no)
+
+
+@shop.on("微信付 {order}", "微信付", "到微信付", "pay in wechat {order}", "pay in wechat")
+async def pay_elsewhere(
+    ask: PayElsewhere,
+    me: Follower,
+    orders: OrderGlance,
+    tokens: PayTokens,
+    figures: Figures,
+    keys: Keys,
+    now: datetime,
+) -> Reply | Intent:
+    """Words to be said to the WeChat account, for who sits where WeChat Pay cannot be called; they pay, no more."""
+    seen = Me(me.id, me.channel, me.account, me.who, me.name, me.since, me.following)
+    found = await _subject(ask.order, seen, orders, Which.UNPAID, PayElsewhere, "orders/nothing_to_pay")
+    if isinstance(found, Reply):
+        return found
+    if found.state != "pending" or found.pay_until <= now or not figures.cashier:
+        return PayOrder(found.no)
+    token = draw(TOKEN_LENGTH)
+    await tokens.offer(found.id, token_hash(found.no, token, keys.derive("paytoken")))
+    said = reply(
+        "orders/pay_elsewhere", Choice("看订单", ShowOrder(found.no)), order=found, ticket=f"{found.no}-{token}"
+    )
+    return said.now_seen("order", found.no)
+
+
+@shop.on("代付 {order}", "代付", "找人代付", "pay for me {order}", "pay for me")
+async def pay_for_me(
+    ask: PayForMe, me: Me, orders: OrderGlance, figures: Figures, keys: Keys, now: datetime
+) -> Reply | Intent:
+    """A link for somebody else: it shows the goods, the sum and who asks, and pays; it has no other right."""
+    found = await _subject(ask.order, me, orders, Which.UNPAID, PayForMe, "orders/nothing_to_pay")
+    if isinstance(found, Reply):
+        return found
+    if found.state != "pending" or found.pay_until <= now or not figures.cashier:
+        return PayOrder(found.no)
+    mark = friend_mark(found.pay_code, keys.derive("friend"))
+    url = f"{figures.public_url}/pay/{found.pay_code}/{mark}"
+    said = reply("orders/pay_for_me", Choice("看订单", ShowOrder(found.no)), order=found, url=url, name=me.called)
     return said.now_seen("order", found.no)
 
 

@@ -1,28 +1,23 @@
-"""Paying: the page that anybody with the link may use, what the cashier says, and what is done when it says nothing."""
+"""Paid or not: what the cashier says, what is done when it says nothing, and who is told."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from handlers.asking import Intent
-from handlers.errands import AskRefund, AskTrade, CloseTrade, PayBack, Prepay
+from handlers.errands import AskRefund, AskTrade, CloseTrade, PayBack
 from handlers.intents import (
     AskAgain,
     CloseOverdue,
     ListToShip,
     PayBackAgain,
-    PrepayMade,
-    PrepayRefused,
     RefundSeen,
     SealLedger,
     ShowOrder,
-    ShowPay,
-    StartPay,
     TradeSeen,
 )
 from handlers.replies import Choice, Post, Reply, reply
@@ -30,9 +25,9 @@ from handlers.routing import shop
 from models.base import Refusal, Work
 from models.figures import Figures
 from models.ledger import BATCH, Ledger, LedgerGlance
-from models.order import Order, OrderClosed, OrderPaid, OrderReady, Orders
+from models.order import OrderClosed, OrderPaid, OrderReady, Orders
 from models.orderglance import OrderGlance, OrderSeen
-from models.payment import Attempt, AttemptGlance, Attempts, Trade
+from models.payment import AttemptGlance, Attempts, Trade, held
 from models.refund import RefundDone, RefundGlance, Refunds, RefundStuck
 from models.settlement import CLOSING_AGAIN, MoneyCameLate, settle_refund, settle_trade
 from models.staff import Role, StaffRoom
@@ -41,57 +36,6 @@ log = logging.getLogger(__name__)
 
 SILENT = reply("desk/silent")
 SEALS = 20  # batches of the ledger that are chained in one minute
-
-
-# -- the pay page ----------------------------------------------------------------------------------------
-
-
-@shop.on()
-async def show_pay(
-    ask: ShowPay, orders: OrderGlance, attempts: AttemptGlance, figures: Figures, now: datetime
-) -> Reply:
-    """Shop, sum, time left and nothing personal; an attempt that is open is shown again."""
-    seen = await orders.by_pay_code(ask.code)
-    if seen.state == "pending" and not figures.cashier:
-        return _page(seen.state, seen.total_fen, seen.pay_until, now, state="hand")
-    attempt = await attempts.open_of(seen.order_id)
-    code_url = attempt[1] if attempt is not None and seen.state == "pending" else ""
-    return _page(seen.state, seen.total_fen, seen.pay_until, now, code_url)
-
-
-@shop.on()
-async def start_pay(ask: StartPay, orders: Orders, attempts: Attempts, figures: Figures, now: datetime) -> Reply:
-    """The button: makes the attempt, or uses the one that is open; asked twice, it is the same attempt."""
-    order = await orders.by_pay_code(ask.code)
-    if not order.payable or order.pay_until <= now:
-        return _page(order.state, order.total_fen, order.pay_until, now)
-    if not figures.cashier:
-        return _page(order.state, order.total_fen, order.pay_until, now, state="hand")
-    attempt = await attempts.start(order, "native")
-    if attempt.code_url:
-        return _page(order.state, order.total_fen, order.pay_until, now, attempt.code_url)
-    errand = Prepay(
-        attempt.out_trade_no,
-        attempt.amount_fen,
-        f"{figures.shop_name} 订单 {order.no}",
-        int(attempt.expires.timestamp()),
-        attempt.way,
-    )
-    waiting = _page(order.state, order.total_fen, order.pay_until, now, state="asking")
-    return replace(waiting, errand=errand, awaits=True)
-
-
-def _page(
-    order_state: str, total_fen: int, until: datetime, now: datetime, code_url: str = "", state: str = ""
-) -> Reply:
-    """`state`: pending, asking, refused, hand, expired, closing, closed or paid."""
-    if not state:
-        if order_state == "pending":
-            state = "pending" if now < until else "expired"
-        else:
-            state = order_state if order_state in ("closing", "closed") else "paid"
-    left = max(until - now, timedelta())
-    return reply("payment/show", state=state, total_fen=total_fen, left=left, code_url=code_url)
 
 
 # -- what the cashier says -------------------------------------------------------------------------------
@@ -104,47 +48,6 @@ def _a_fact() -> Iterator[None]:
         yield
     except Refusal as no:
         raise RuntimeError(f"{type(no).__name__} {no.facts}") from no
-
-
-async def _held(out_trade_no: str, orders: Orders, attempts: Attempts) -> tuple[Order, Attempt] | None:
-    """The order, then its attempt, both locked; None for a number that is not ours."""
-    order_id = await attempts.order_of(out_trade_no)
-    if order_id is None:
-        return None
-    order = await orders.hold_id(order_id)
-    attempt = await attempts.hold(out_trade_no)
-    return (order, attempt) if attempt is not None else None
-
-
-@shop.on()
-async def prepay_made(fact: PrepayMade, orders: Orders, attempts: Attempts, post: Post, now: datetime) -> Reply:
-    """There is a way to pay; one that comes after the order was closed is closed at once."""
-    held = await _held(fact.out_trade_no, orders, attempts)
-    if held is None:
-        return SILENT
-    order, attempt = held
-    if attempt.open:
-        attempt.state, attempt.code_url = "live", fact.code_url
-    elif attempt.state == "closed":
-        post.send(CloseTrade(attempt.out_trade_no), key=f"close:{attempt.out_trade_no}:late")
-    shown = attempt.code_url if order.payable and attempt.open else ""
-    return _page(order.state, order.total_fen, order.pay_until, now, shown)
-
-
-@shop.on()
-async def prepay_refused(fact: PrepayRefused, orders: Orders, attempts: Attempts, post: Post, now: datetime) -> Reply:
-    """The cashier takes no such order; "paid" means that we have missed something."""
-    held = await _held(fact.out_trade_no, orders, attempts)
-    if held is None:
-        return SILENT
-    order, attempt = held
-    if fact.means in ("paid", "used"):
-        post.send(AskTrade(attempt.out_trade_no), key=f"ask:{attempt.out_trade_no}:{fact.means}")
-    elif attempt.state == "new":
-        attempt.state = "refused"
-        if order.state == "closing":
-            await orders.close(order, order.closed_cause)
-    return _page(order.state, order.total_fen, order.pay_until, now, state="refused" if order.payable else "")
 
 
 @shop.on()
@@ -190,11 +93,11 @@ async def ask_the_cashier(attempts: AttemptGlance, now: datetime) -> Iterable[In
 
 
 @shop.on()
-async def ask_again(fact: AskAgain, orders: Orders, attempts: Attempts, post: Post) -> Reply:
+async def ask_again(fact: AskAgain, work: Work, attempts: Attempts, post: Post) -> Reply:
     """One question to the cashier; for an order that is to be closed, the wish to close it."""
-    held = await _held(fact.out_trade_no, orders, attempts)
-    if held is not None:
-        order, attempt = held
+    found = await held(work, fact.out_trade_no)
+    if found is not None:
+        order, attempt = found
         asked = attempt.asked
         if attempt.open and await attempts.ask_again(attempt):
             closing = not order.payable  # to be closed, or paid under another number: nobody is to pay this one

@@ -61,6 +61,8 @@ GLOSSARY: dict[str, str] = {
     "商户单号": "models.payment.Attempt.out_trade_no",
     "付款码": "models.payment.Attempt.code_url",
     "付款页": "models.order.Order.pay_code",
+    "付款口令": "models.paytoken.PayToken",  # said to the WeChat account by whoever pays
+    "代付": "handlers.intents.PayForMe",
     "迟到的钱": "models.settlement.MoneyCameLate",
     "退款": "models.refund.Refund",
     "退款单号": "models.refund.Refund.out_refund_no",

@@ -256,6 +256,10 @@ class Orders(Shelf[Order]):
         """Anybody's order, for staff and for the house."""
         return self._known(await self._one(select(Order).where(Order.no == no), hold=True), no)
 
+    async def find(self, no: str) -> Order | None:
+        """Anybody's order, its row locked, or None: for words that anybody may say."""
+        return await self._one(select(Order).where(Order.no == no), hold=True)
+
     async def hold_id(self, order_id: int) -> Order:
         return self._known(await self._one(select(Order).where(Order.id == order_id), hold=True), "")
 

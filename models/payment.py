@@ -22,8 +22,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.base import Base, Contended, Glance, Invariant, Moment, Refusal, Shelf
-from models.order import Order
+from models.base import Base, Contended, Glance, Invariant, Moment, Refusal, Shelf, Work
+from models.order import Order, Orders
 
 OPEN = ("new", "live")
 _OPEN = text("state IN ('new','live')")
@@ -36,6 +36,8 @@ ASK_MINUTES = (
     5,
     10,
 )  # between one question and the next, while no word has come; then the last, again and again
+CODE_MINUTES = {"native": 115, "jsapi": 115, "h5": 4}
+"""How long what the cashier gave can be used: 2 hours, 5 minutes for H5; a little less, for it is known late."""
 LEAST_SECONDS = 90  # the cashier takes no order that ends within the minute (doc: Native payment, time_expire)
 MISMATCH = ("amount", "currency")
 
@@ -61,17 +63,33 @@ class Attempt(Base):
     out_trade_no: Mapped[str]
     order_id: Mapped[int] = mapped_column(ForeignKey("order.id"))
     amount_fen: Mapped[int]
-    way: Mapped[str]  # native; jsapi and h5 later
+    way: Mapped[str]  # native, jsapi, h5
     state: Mapped[str] = mapped_column(default="new")  # new: asked for, no answer yet
-    code_url: Mapped[str] = mapped_column(default="")
+    code_url: Mapped[str] = mapped_column(default="")  # code_url, prepay_id or h5_url: what the way pays by
     made: Mapped[datetime]
     expires: Mapped[datetime]
     asked: Mapped[int] = mapped_column(default=0)
     ask_next: Mapped[datetime]
+    payer: Mapped[str | None]  # whom it is for: an openid (jsapi), an address on the net (h5)
+    code_until: Mapped[datetime | None]  # the cashier takes the code no longer than this
 
     @property
     def open(self) -> bool:
         return self.state in OPEN
+
+    def serves(self, way: str, payer: str, now: datetime) -> bool:
+        """Whether it can be paid this way, by this payer, now; another way or payer is another attempt."""
+        return serves(self.way, self.payer, self.code_until, way, payer, now)
+
+    def offer(self, code: str, now: datetime) -> None:
+        """The cashier has given what it can be paid by."""
+        self.state, self.code_url = "live", code
+        self.code_until = min(self.expires, now + timedelta(minutes=CODE_MINUTES[self.way]))
+
+
+def serves(made_for: str, payer: str | None, until: datetime | None, way: str, who: str, now: datetime) -> bool:
+    """The guard of "one way at a time": what was made for one way and payer is shown to no other."""
+    return made_for == way and (payer or "") == who and (until is None or now < until)
 
 
 class Payment(Base):
@@ -136,6 +154,17 @@ def mismatch(attempt: Attempt, trade: Trade) -> str:
     return "amount" if trade.amount_fen != attempt.amount_fen else ""
 
 
+async def held(work: Work, out_trade_no: str) -> tuple[Order, Attempt] | None:
+    """The order, then its attempt, both locked; None for a number that is not ours."""
+    attempts = Attempts(work)
+    order_id = await attempts.order_of(out_trade_no)
+    if order_id is None:
+        return None
+    order = await Orders(work).hold_id(order_id)
+    attempt = await attempts.hold(out_trade_no)
+    return (order, attempt) if attempt is not None else None
+
+
 def ask_next(asked: int, now: datetime) -> datetime:
     """When to ask the cashier again after `asked` questions without an end."""
     return now + timedelta(minutes=ASK_MINUTES[min(asked, len(ASK_MINUTES) - 1)])
@@ -158,8 +187,11 @@ class Attempts(Shelf[Attempt]):
     async def hold(self, out_trade_no: str) -> Attempt | None:
         return await self._one(select(Attempt).where(Attempt.out_trade_no == out_trade_no), hold=True)
 
-    async def start(self, order: Order, way: str) -> Attempt:
-        """The attempt of an order: the open one, or a new one. Raises PayOver; Contended when doubled."""
+    async def start(self, order: Order, way: str, payer: str = "") -> Attempt:
+        """The attempt of an order: the open one, whatever it `serves`, or a new one.
+
+        Raises PayOver; Contended when doubled.
+        """
         now = self.work.now
         if not order.payable or order.pay_until <= now:
             raise PayOver(order=order.no, state=order.state, word=order.word)
@@ -176,6 +208,7 @@ class Attempts(Shelf[Attempt]):
                 order_id=order.id,
                 amount_fen=order.total_fen,
                 way=way,
+                payer=payer or None,
                 state="new",
                 code_url="",
                 made=now,
@@ -238,11 +271,21 @@ class AttemptGlance(Glance):
     """Attempts, read only."""
 
     async def open_of(self, order_id: int) -> tuple[str, str] | None:
-        """(state, code_url) of the attempt under which an order may be paid now."""
+        """(state, way) of the attempt under which an order may be paid now."""
         row = await self.reader.one(
-            select(Attempt.state, Attempt.code_url).where(Attempt.order_id == order_id, Attempt.state.in_(OPEN))
+            select(Attempt.state, Attempt.way).where(Attempt.order_id == order_id, Attempt.state.in_(OPEN))
         )
-        return (row.state, row.code_url) if row is not None else None
+        return (row.state, row.way) if row is not None else None
+
+    async def code_of(self, order_id: int, way: str, payer: str, now: datetime) -> str:
+        """What an order can be paid by at this moment, this way and by this payer; "" where nothing is ready."""
+        row = await self.reader.one(
+            select(Attempt.way, Attempt.payer, Attempt.code_until, Attempt.code_url).where(
+                Attempt.order_id == order_id, Attempt.state.in_(OPEN)
+            )
+        )
+        fits = row is not None and serves(row.way, row.payer, row.code_until, way, payer, now)
+        return row.code_url if row is not None and fits else ""
 
     async def to_ask(self, now: datetime, limit: int = 200) -> list[str]:
         """The numbers of which the cashier has said nothing final and is to be asked now."""
@@ -284,6 +327,16 @@ INVARIANTS = (
         "attempt_one_open",
         "an order can be paid under one number only",
         select(Attempt.order_id).where(Attempt.state.in_(OPEN)).group_by(Attempt.order_id).having(func.count() > 1),
+    ),
+    Invariant(
+        "attempt_has_its_payer",
+        "an attempt inside WeChat is for one person, a QR code for anybody",
+        select(Attempt.id).where(
+            or_(
+                (Attempt.way == "jsapi") & Attempt.payer.is_(None),
+                (Attempt.way == "native") & Attempt.payer.is_not(None),
+            )
+        ),
     ),
     Invariant(
         "attempt_asked",

@@ -32,6 +32,7 @@ MODULES = (
     "parcel",
     "promise",
     "payment",
+    "paytoken",
     "ledger",
     "refund",
     "settlement",

@@ -1,14 +1,21 @@
 """A person at the keyboard: sentences for tests over the simulator's driver."""
 
+import json
 import re
 from html.parser import HTMLParser
 from typing import Any
 from urllib.parse import urljoin
 
 import aiohttp
+from yarl import URL
 
 from bot.simulator.driver import Driver, Heard, Line, Link
+from bot.simulator.platform_web import PERSON_COOKIE
 from bot.simulator.wire import Person
+
+IN_WECHAT = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) Mobile/15E148 MicroMessenger/8.0.50(0x18003231)"
+ON_A_PHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) Mobile/15E148 Weibo (iPhone15,2__weibo__14.8.0)"
+ON_A_DESK = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/126.0.0.0 Safari/537.36"
 
 
 class Follower:
@@ -18,6 +25,7 @@ class Follower:
         self.driver = driver
         self.person = person
         self._read = len(driver.transcript(person))
+        self.browsers: dict[str, aiohttp.CookieJar] = {}
 
     def __repr__(self) -> str:
         return f"<{self.person.name} on {self.person.channel}>"
@@ -58,9 +66,13 @@ class Follower:
         """The platform delivers the same message again."""
         return [self._heard(one) for one in await self.driver.redeliver(last, times, at_once)]
 
-    async def opens(self, link: Link | str) -> "Web":
-        """Opens a page of the shop in a browser of one's own."""
-        return await Web.get(self.driver, link.url if isinstance(link, Link) else link)
+    async def opens(self, link: Link | str, agent: str = "") -> "Web":
+        """Opens a page of the shop in a browser of one's own; by its `agent` it is on a desk, or in an app."""
+        cookies = self.browsers.setdefault(agent, aiohttp.CookieJar(unsafe=True)) if agent else None
+        if cookies is not None and "MicroMessenger" in agent:  # whose WeChat it is, the platform knows
+            cookies.update_cookies({PERSON_COOKIE: self.person.who}, URL(self.driver.base_url))
+        url = link.url if isinstance(link, Link) else link
+        return await Web.get(self.driver, url, agent=agent, cookies=cookies)
 
     async def pays(self, pay_link: Link | Heard | str) -> "Web":
         """Opens the pay page, presses its button, pays the code with the wallet; gives the page."""
@@ -99,30 +111,34 @@ class Follower:
 class Web(HTMLParser):
     """A page of the shop as a browser without scripts sees it: its words, its first form, its pay code."""
 
-    def __init__(self, driver: Driver, url: str, cookies: aiohttp.CookieJar) -> None:
+    def __init__(self, driver: Driver, url: str, cookies: aiohttp.CookieJar, agent: str = "") -> None:
         super().__init__()
-        self.driver, self.url, self.cookies = driver, url, cookies
+        self.driver, self.url, self.cookies, self.agent = driver, url, cookies, agent
         self.status, self.code_url, self.html = 0, "", ""
+        self.words: dict[str, str] = {}  # what the page hands to WeChat
+        self.ticket, self.h5_url = "", ""
         self.headers: dict[str, str] = {}
         self.fields: dict[str, str] = {}
         self._form: dict[str, str | None] | None = None
         self._inside = False
 
     @classmethod
-    async def get(cls, driver: Driver, url: str) -> "Web":
-        """Opens an address of the shop with fresh cookies."""
-        page = cls(driver, urljoin(driver.base_url, url), aiohttp.CookieJar(unsafe=True))
+    async def get(cls, driver: Driver, url: str, *, agent: str = "", cookies: aiohttp.CookieJar | None = None) -> "Web":
+        """Opens an address of the shop, with fresh cookies unless some are given."""
+        page = cls(driver, urljoin(driver.base_url, url), cookies or aiohttp.CookieJar(unsafe=True), agent)
         return await page._load("GET", {})
 
     async def presses_the_button(self) -> "Web":
         """Sends the page's first form, hidden fields and cookies included, as its button would."""
         assert self._form is not None, f"no form on the page:\n{self.text}"
-        page = Web(self.driver, urljoin(self.url, self._form.get("action") or self.url), self.cookies)
+        page = Web(self.driver, urljoin(self.url, self._form.get("action") or self.url), self.cookies, self.agent)
         return await page._load((self._form.get("method") or "GET").upper(), self.fields)
 
     async def _load(self, method: str, fields: dict[str, str]) -> "Web":
         origin = "/".join(self.url.split("/", 3)[:3])
         headers = {"Origin": origin, "Sec-Fetch-Site": "same-origin"} if method == "POST" else {}
+        if self.agent:
+            headers["User-Agent"] = self.agent
         async with (
             aiohttp.ClientSession(cookie_jar=self.cookies) as browser,
             browser.request(method, self.url, data=fields or None, headers=headers) as response,
@@ -142,6 +158,10 @@ class Web(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         told = dict(attrs)
         self.code_url = told.get("data-code-url") or self.code_url
+        self.ticket = told.get("data-ticket") or self.ticket
+        self.words = json.loads(told.get("data-words") or "null") or self.words
+        if "data-h5" in told:
+            self.h5_url = told.get("href") or ""
         if tag == "form" and self._form is None:
             self._form, self._inside = told, True
         elif tag in ("input", "button") and self._inside and told.get("name"):

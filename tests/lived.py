@@ -79,7 +79,8 @@ async def play(town: Town) -> None:
     await mei.pays(packed)  # waits for the merchant, who has its label
     await boss.says(f"面单 {number(packed)}")
     await mei.says(f"改地址 {number(packed)} {AWAY}")
-    await order(mei, "买 A11")  # never tried to pay
+    unpaid = await order(mei, "买 A11")  # never tried to pay
+    await mei.says(f"微信付 {number(unpaid)}")  # a token that nobody has said
     await (await mei.opens(_pay_link(await order(mei, "买 A11 x4")))).presses_the_button()  # is being paid
     await mei.says("每周1条")
     await mei.says("加 A11")

@@ -47,11 +47,12 @@ async def rows(store: Store, sql: str, **given: Any) -> list[Any]:
 
 
 async def counts(store: Store) -> dict[str, int]:
-    """How many rows each table has; a database of an older revision does not have all of them."""
-    sql = "SELECT name FROM sqlite_master" if store.sqlite else "SELECT tablename FROM pg_tables"
-    there = {row[0] for row in await rows(store, sql)}
-    names = [name for name in tables.metadata.tables if name in there]
-    return {name: (await rows(store, f'SELECT count(*) FROM "{name}"'))[0][0] for name in names}
+    """How many rows each table has that is there at this revision."""
+    sql = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'"
+    if store.sqlite:
+        sql = "SELECT name FROM sqlite_master WHERE type = 'table'"
+    here = {row[0] for row in await rows(store, sql)} & set(tables.metadata.tables)
+    return {name: (await rows(store, f'SELECT count(*) FROM "{name}"'))[0][0] for name in sorted(here)}
 
 
 async def schema(store: Store) -> set[tuple[str, ...]]:
@@ -75,8 +76,9 @@ async def schema(store: Store) -> set[tuple[str, ...]]:
 
 
 def parts(sql: str) -> list[str]:
-    """The lines of a CREATE TABLE in any order: a column that was added later stands last."""
-    return sorted(re.sub(r"\s+", " ", line).strip(" ,()") for line in sql.split("\n"))
+    """The lines of a CREATE TABLE in any order: columns that were added later stand last, on one line."""
+    lines = re.split(r"\n|, (?=\w+ (?:TEXT|INTEGER|BLOB)\b)|(?=\) STRICT)", sql)
+    return sorted(filter(None, (re.sub(r"\s+", " ", line).strip(" ,()") for line in lines)))
 
 
 async def guarded(store: Store) -> set[str]:

@@ -33,6 +33,7 @@ from models.audit import Audit
 from models.follower import Follower
 from models.order import Order
 from models.outbox import Outbox
+from models.paytoken import friend_mark
 from models.staff import Role, Staff
 from models.talk import Talk
 
@@ -106,6 +107,9 @@ INTENTS: dict[str, tuple[Role, str]] = {
     "ListOrders": (ANYONE, "订单"),
     "ShowOrder": (ANYONE, "订单 K7M2P9QA"),
     "PayOrder": (ANYONE, "付款"),
+    "PayByToken": (ANYONE, "付款 K7M2P9QA-T7X"),
+    "PayElsewhere": (ANYONE, "微信付 K7M2P9QA"),
+    "PayForMe": (ANYONE, "代付 K7M2P9QA"),
     "CancelOrder": (ANYONE, "取消 K7M2P9QA"),
     "TrackOrder": (ANYONE, "物流"),
     "ReceiveOrder": (ANYONE, "收货"),
@@ -447,6 +451,9 @@ ROUTES: dict[tuple[str, str], Row] = {
     ("GET", "/pay/{code}"): open_to_all(PAY),
     ("POST", "/pay/{code}"): Row(PAY, 403, 403, 403, token=200),
     ("GET", "/pay/{code}/state"): open_to_all(f"{PAY}/state"),
+    ("GET", "/pay/{code}/{friend}"): open_to_all(f"{PAY}/{{mark}}"),
+    ("POST", "/pay/{code}/{friend}"): Row(f"{PAY}/{{mark}}", 403, 403, 403, token=200),
+    ("GET", "/oauth/wechat"): open_to_all("/oauth/wechat?state=0&code=0", 403),
     ("GET", "/pic/{sha}{small}.jpg"): open_to_all(f"/pic/{'0' * 64}.jpg", 404),
     ("GET", "/about/{name}"): open_to_all("/about/privacy"),
     ("GET", "/MP_verify_{name}.txt"): open_to_all("/MP_verify_x.txt", 404),
@@ -475,15 +482,16 @@ class Site:
     version: str
     http: aiohttp.ClientSession
     routes: frozenset[tuple[str, str]]
+    marks: Mapping[str, str]  # of a friend's pay link, by site
 
     async def ask(self, method: str, base: str, path: str, **headers: str) -> int:
-        path = path.replace("{code}", self.code).replace("{version}", self.version)
+        path = path.replace("{code}", self.code).replace("{version}", self.version).replace("{mark}", self.marks[base])
         async with self.http.request(method, base + path, headers=headers, allow_redirects=False) as response:
             return response.status
 
     async def press(self, path: str) -> int:
         """The button of a page, with the cookie and the token that the page gave."""
-        url = self.local + path.replace("{code}", self.code)
+        url = self.local + path.replace("{code}", self.code).replace("{mark}", self.marks[self.local])
         async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as browser:
             async with browser.get(url) as page:
                 token = re.search(r'name="token" value="([^"]+)"', await page.text())
@@ -524,8 +532,9 @@ async def site(blank: Blank, postgres: Postgres, tmp_path_factory: pytest.TempPa
             await session.execute(update(Order).values(pay_code=code))
     routes = frozenset(named(r) for r in runners[0].app.router.routes() if r.method != "HEAD")
     version = next(r.resource.canonical for r in runners[0].app.router.routes() if "/static/" in r.resource.canonical)
+    marks = {base: friend_mark(code, house.keys.derive("friend")) for base, house in zip(bases, houses, strict=True)}
     async with aiohttp.ClientSession() as http:
-        yield Site(bases[0], bases[1], code, version.split("/")[2], http, routes)
+        yield Site(bases[0], bases[1], code, version.split("/")[2], http, routes, marks)
     for runner, house in zip(runners, houses, strict=True):
         await runner.cleanup()
         await house.stop()

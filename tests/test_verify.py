@@ -237,6 +237,10 @@ FAULTS: dict[str, Fault] = {
         "id FROM attempt WHERE state = 'live'",
         'UPDATE "order" SET paid_at = :begun WHERE id = (SELECT order_id FROM attempt WHERE id = :id)',
     ),
+    "attempt_has_its_payer": fault(
+        "id FROM attempt WHERE state = 'live'", "UPDATE attempt SET way = 'jsapi', payer = NULL WHERE id = :id"
+    ),
+    "pay_token_used_in_time": fault("id FROM pay_token", "UPDATE pay_token SET used = until WHERE id = :id"),
     "attempt_one_open": fault(
         "id FROM attempt WHERE state = 'live'",
         twin("attempt", out_trade_no="'tp-another'"),

@@ -96,13 +96,16 @@ class Till:
             return PrepayRefused(number, "closed")
         bill = Bill(number, errand.description, errand.amount_fen, self.paid_url, expires)
         try:
-            if errand.way == "jsapi":
-                return PrepayMade(number, await self._call("prepay", self.pay.jsapi(bill, errand.openid)))
-            return PrepayMade(number, await self._call("prepay", self.pay.native(bill)))
+            return PrepayMade(number, await self._call("prepay", self._way(errand, bill)))
         except PayRefused as no:
             if no.means == "later":
                 raise Unknown(str(no)) from None
             return PrepayRefused(number, no.means)
+
+    def _way(self, errand: Prepay, bill: Bill) -> Awaitable[str]:
+        if errand.way == "jsapi":
+            return self.pay.jsapi(bill, errand.openid)
+        return self.pay.h5(bill, errand.address) if errand.way == "h5" else self.pay.native(bill)
 
     async def _ask(self, number: str, source: str) -> Intent:
         try:

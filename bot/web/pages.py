@@ -17,7 +17,6 @@ from markupsafe import Markup
 from bot import logs
 from bot.web.qr import qr_svg
 from handlers.asking import Coded, unpack
-from handlers.intents import ShowPay, StartPay
 from handlers.replies import Choice, Reply
 from models.product import ProductGlance
 
@@ -116,7 +115,7 @@ class Pages:
             return origin == self.house.settings.shop.public_url
         return request.headers.get("Sec-Fetch-Site", "same-origin") == "same-origin"
 
-    async def _checked(self, request: web.Request) -> bool:
+    async def checked(self, request: web.Request) -> bool:
         """Whether this form was shown by us, to this browser; raises 413."""
         cookie = self._cookie_of(request)
         if not cookie or not self._own_origin(request) or request.content_type != FORM:
@@ -127,7 +126,7 @@ class Pages:
             return False
         return hmac.compare_digest(self._token(cookie, request.path).encode(), token)
 
-    def _show(self, request: web.Request, found: Reply, *, status: int = 200) -> web.Response:
+    def show(self, request: web.Request, found: Reply, *, status: int = 200) -> web.Response:
         """The page of a reply; one that has no page is shown in words."""
         cookie = self._cookie_of(request) or secrets.token_urlsafe(24)
         token = FormToken(self._token(cookie, request.path))
@@ -148,7 +147,7 @@ class Pages:
 
     def gone(self, request: web.Request, status: int = 404) -> web.Response:
         """The page for what is not there, or not for this browser."""
-        return self._show(request, Reply("layout/gone"), status=status)
+        return self.show(request, Reply("layout/gone"), status=status)
 
     # -- intents with a page -----------------------------------------------------------------------------
 
@@ -162,37 +161,18 @@ class Pages:
         if intent is None:
             return self.gone(request)
         if intent.changes:
-            return self._show(request, Reply("layout/button", {"words": intent.pack()}))
+            return self.show(request, Reply("layout/button", {"words": intent.pack()}))
         found = await self.house.desk.visit(intent)
-        return self._show(request, found, status=404 if found.refused else 200)
+        return self.show(request, found, status=404 if found.refused else 200)
 
     async def press(self, request: web.Request) -> web.StreamResponse:
         """POST /h/<code>: the button of that page."""
         intent = self._intent(request)
         if intent is None or not intent.changes:
             return self.gone(request)
-        if not await self._checked(request):
+        if not await self.checked(request):
             return self.gone(request, 403)
-        return self._show(request, await self.house.desk.visit(intent))
-
-    # -- paying ------------------------------------------------------------------------------------------
-
-    async def pay(self, request: web.Request) -> web.StreamResponse:
-        """GET /pay/<code>: shop, sum and time left, and nothing personal; whoever has the link may pay."""
-        found = await self.house.desk.visit(ShowPay(request.match_info["code"]))
-        return self._show(request, found, status=404 if found.refused else 200)
-
-    async def start_pay(self, request: web.Request) -> web.StreamResponse:
-        """POST /pay/<code>: makes or reuses the attempt, and shows how to pay it."""
-        if not await self._checked(request):
-            return self.gone(request, 403)
-        return self._show(request, await self.house.desk.visit(StartPay(request.match_info["code"])))
-
-    async def pay_state(self, request: web.Request) -> web.StreamResponse:
-        """GET /pay/<code>/state: one word, for a page that waits."""
-        found = await self.house.desk.visit(ShowPay(request.match_info["code"]))
-        state = "gone" if found.refused else str(found.facts.get("state", ""))
-        return web.json_response({"state": state}, headers={"Cache-Control": "no-store"})
+        return self.show(request, await self.house.desk.visit(intent))
 
     # -- pictures and the rest ---------------------------------------------------------------------------
 
@@ -210,7 +190,7 @@ class Pages:
         template = f"about/{request.match_info['name']}"
         if not self.house.face.has(template, "html"):
             return self.gone(request)
-        return self._show(request, Reply(template))
+        return self.show(request, Reply(template))
 
     async def proof(self, request: web.Request) -> web.StreamResponse:
         """GET /MP_verify_….txt: proof that the domain is ours; the file holds what its name says."""
@@ -221,7 +201,7 @@ class Pages:
         return web.Response(text=name, content_type="text/plain")
 
     async def home(self, request: web.Request) -> web.StreamResponse:
-        return self._show(request, Reply("layout/home"))
+        return self.show(request, Reply("layout/home"))
 
 
 def _steps(found: Reply) -> list[tuple[str, str]]:
@@ -248,9 +228,6 @@ def doors(p: Pages) -> list[web.AbstractRouteDef]:
         web.get("/", p.home),
         web.get("/h/{code}", p.intent),
         web.post("/h/{code}", p.press),
-        web.get("/pay/{code:[2-9A-HJ-NP-Z]{10}}", p.pay),
-        web.post("/pay/{code:[2-9A-HJ-NP-Z]{10}}", p.start_pay),
-        web.get("/pay/{code:[2-9A-HJ-NP-Z]{10}}/state", p.pay_state),
         web.get(r"/pic/{sha:[0-9a-f]{64}}{small:(\.s)?}.jpg", p.picture),
         web.get("/about/{name:rewards|lottery|privacy|licence}", p.about),
         web.get("/MP_verify_{name:[A-Za-z0-9]+}.txt", p.proof),

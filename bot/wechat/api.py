@@ -76,6 +76,14 @@ class Right:
     why: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """Who sits at a browser inside WeChat; on a `snapshot` page the openid is not real (doc: web page login)."""
+
+    openid: str
+    snapshot: bool = False
+
+
 class Client(WeChatClient):  # type: ignore[misc]
     """wechatpy's client with its one way out made async, so that its API classes can be awaited.
 
@@ -166,9 +174,9 @@ class Client(WeChatClient):  # type: ignore[misc]
         life = seconds - EARLY if seconds > 2 * EARLY else seconds / 2
         return Token(value, self._now() + timedelta(seconds=life))
 
-    async def try_oauth(self) -> None:
-        """Ask who is behind a code that does not exist; raises SendFailed: 40029 when web login works."""
-        told = {"appid": self.appid, "secret": self._secret, "code": "none"}
+    async def visitor(self, code: str) -> Visitor:
+        """Who came back from the authorize page with this code; raises SendFailed: 40029 unknown, 40163 used."""
+        told = {"appid": self.appid, "secret": self._secret, "code": code}
         _, raw = await ask(
             self._http,
             "GET",
@@ -176,7 +184,9 @@ class Client(WeChatClient):  # type: ignore[misc]
             repeatable=True,
             params={**told, "grant_type": "authorization_code"},
         )
-        self._raise_for(_json(raw), "oauth2", "")
+        said = _json(raw)
+        self._raise_for(said, "oauth2", "")
+        return Visitor(_word(said, "openid"), bool(said.get("is_snapshotuser")))
 
     async def _request(self, method: str, url_or_endpoint: str, **given: Any) -> Any:
         endpoint = url_or_endpoint
@@ -338,7 +348,7 @@ class WeChat:
         rights.append(await self._try("pictures", get("media/get", params={"media_id": "none"})))
         rights.append(await self._try("QR codes with a parameter", self.scene_url("none", 60)))
         rights.append(await self._try("menu", get("menu/get")))
-        rights.append(await self._try("web login", self.client.try_oauth()))
+        rights.append(await self._try("web login", self.client.visitor("none")))
         return rights
 
     @staticmethod
