@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from hypothesis import settings as hypothesis_settings
 from hypothesis.configuration import set_hypothesis_home_dir
 from lent import Lent
 from servers import NoServer, Postgres, RedisServer, find_browser, start_postgres, start_redis
@@ -22,6 +23,8 @@ from models import migrations
 from models.store import Store
 
 be_thrifty()
+hypothesis_settings.register_profile("shop", deadline=None)  # nothing fails by a clock
+hypothesis_settings.load_profile("shop")
 LONG = os.environ.get("TUANPU_LONG") == "1"  # ./tuanpu test --long
 BROWSER_REQUIRED = os.environ.get("TUANPU_REQUIRE_BROWSER") == "1"
 NO_BROWSER = "no Chromium found (TUANPU_CHROME, chromium or google-chrome on PATH)"
