@@ -52,7 +52,7 @@ class Rights:
 
     def check(self, call: str) -> None:
         """Raises SendFailed ("no_right") while the call is off."""
-        if self.now() < self._until.get(call, self.now()):
+        if (until := self._until.get(call)) is not None and self.now() < until:
             raise SendFailed("no_right", f"{call} is switched off")
 
     def switch_off(self, call: str) -> None:

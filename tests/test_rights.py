@@ -1,7 +1,25 @@
 """What the account may not do is switched off with an alarm, instead of failing each time."""
 
+from datetime import timedelta
+from itertools import count
+
+import pytest
+from conftest import NOON
 from follower import Follower
 from town import Town
+
+from bot.channel import Rights, SendFailed
+
+
+def test_what_was_never_refused_is_never_off_although_time_passes_while_one_looks() -> None:
+    """A day's bug: the moment was asked for twice, the later one was "until", and nothing was sent to anybody."""
+    ticks = count()
+    rights = Rights(lambda: NOON + timedelta(microseconds=next(ticks)))
+    rights.check("message/custom/send")
+    rights.switch_off("qrcode/create")
+    rights.check("message/custom/send")
+    with pytest.raises(SendFailed, match="no_right"):
+        rights.check("qrcode/create")
 
 
 async def shop_with_a_customer(town: Town) -> tuple[Follower, Follower]:
