@@ -116,8 +116,9 @@ async def pay(ask: PayOrder, me: Me, orders: OrderGlance, figures: Figures, now:
         said = reply("orders/pay", Choice("看订单", ShowOrder(found.no)), order=found, open=False)
         return said.now_seen("order", found.no)
     url = f"{figures.public_url}/pay/{found.pay_code}" if figures.cashier else ""
-    steps = [Choice("找人代付", PayForMe(found.no))] if figures.cashier else []
-    steps.append(Choice("取消订单", CancelOrder(found.no)))
+    # Cancelling never comes first: a 1 that is sent twice means 去付款 twice.
+    first = Choice("找人代付", PayForMe(found.no)) if figures.cashier else Choice("看订单", ShowOrder(found.no))
+    steps = [first, Choice("取消订单", CancelOrder(found.no))]
     said = reply("orders/pay", *steps, order=found, url=url, open=True, pay_words=figures.service.pay_words)
     return said.now_seen("order", found.no)
 

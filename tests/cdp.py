@@ -79,15 +79,18 @@ class Page:
         await self.do("Emulation.setEmulatedMedia", features=scheme)
 
     async def click(self, selector: str, *, frame: str = "") -> None:
-        """Waits for `selector` (inside the same-origin iframe `frame`, if given) and clicks its middle."""
+        """Waits for `selector` (inside the same-origin iframe `frame`, if given) to stand still, and clicks its middle."""
         inner, outer = json.dumps(selector), json.dumps(frame)
         find = f"({outer} ? document.querySelector({outer}).contentDocument : document).querySelector({inner})"
         await self.wait(f"(e => e && !e.disabled && e.getClientRects().length)({find})")
         x, y = await self.js(
-            f"(() => {{ const e = {find}; e.scrollIntoView({{block: 'nearest', inline: 'nearest'}});"
+            f"(async () => {{ const at = () => {{ const e = {find};"
+            f" e.scrollIntoView({{block: 'nearest', inline: 'nearest'}});"
             f" const r = e.getClientRects()[0]; let x = r.x + r.width / 2, y = r.y + r.height / 2;"
             f" if ({outer}) {{ const f = document.querySelector({outer}).getBoundingClientRect();"
-            f" x += f.x; y += f.y; }} return [x, y]; }})()"
+            f" x += f.x; y += f.y; }} return [x, y]; }}; let was, is = at();"
+            f" do {{ was = is; await new Promise(r => setTimeout(r, 30)); is = at(); }}"
+            f" while (was[0] !== is[0] || was[1] !== is[1]); return is; }})()"
         )
         for kind, buttons in (("mouseMoved", 0), ("mousePressed", 1), ("mouseReleased", 0)):
             button = "none" if kind == "mouseMoved" else "left"

@@ -103,6 +103,16 @@ async def test_whoever_asks_for_a_person_is_named_to_staff_once_an_hour(town: To
     assert len([heard for heard in boss.inbox if "找人工" in heard.text]) == 1
 
 
+async def test_a_one_that_is_sent_twice_cancels_no_order(town: Town) -> None:
+    mei = town.wechat("小美")
+    await mei.follows()
+    await mei.says("买 A1 250g 罐装")
+    await mei.says(WHERE)
+    for _ in range(3):  # 1. 去付款
+        assert "已取消" not in (await mei.says("1")).text
+    assert "待付款" in (await mei.says("订单")).text
+
+
 async def test_a_yes_to_an_order_that_was_just_made_makes_no_other(town: Town) -> None:
     mei = town.wechat("小美")
     await mei.follows()
