@@ -78,6 +78,9 @@ async def invite(
 ) -> Reply:
     """One's own card for a thing: at once if the platform still keeps it, otherwise it is drawn and follows."""
     thing = thing_of(ask.thing, talk, now)
+    if not ask.thing and not thing.startswith("G"):  # a group of one's own that waits for friends comes first
+        waiting = [g.code for g in await glance.mine(me.id, 2) if g.state == "forming" and now < g.deadline]
+        thing = waiting[0] if len(waiting) == 1 else thing
     face = await _face(thing, me, glance, catalog, figures, now)
     card = await cards.of(me.id, thing, now)
     drawn = facts_hash(asdict(face))
@@ -143,13 +146,14 @@ async def _face(
     if goods is None:
         raise NotForSale(product=thing)
     deal = min(goods.deals, key=lambda d: d.price_fen, default=None)
+    spec = goods.offered(deal) if deal else goods.specs[0]
     return Face(
         "product",
         name,
-        goods.name,
-        goods.from_fen,
-        goods.specs[0].was_fen,
-        f"{deal.size}人团 ¥{yuan(deal.price_fen)}" if deal else goods.line[:20],
+        f"{goods.name} {spec.label}".strip() if deal else goods.name,
+        deal.price_fen if deal else goods.from_fen,
+        spec.price_fen if deal else spec.was_fen,
+        f"{deal.size}人团" if deal else goods.line[:20],
         "",
         initials,
         goods.picture,

@@ -69,6 +69,10 @@ class Goods:
     def from_fen(self) -> int:
         return min((s.price_fen for s in self.specs), default=0)
 
+    def offered(self, deal: GroupDeal) -> Spec:
+        """The spec that a group-buy is offered on."""
+        return next(spec for spec in self.specs if spec.id == deal.sku_id)
+
     @cached_property
     def word(self) -> str:
         words = {s.word for s in self.specs}

@@ -79,7 +79,7 @@ class Page:
         await self.do("Emulation.setEmulatedMedia", features=scheme)
 
     async def click(self, selector: str, *, frame: str = "") -> None:
-        """Waits for `selector` (inside the same-origin iframe `frame`, if given) to stand still, and clicks its middle."""
+        """Waits for `selector` (inside the same-origin iframe `frame`, if given) to stand still and clicks it."""
         inner, outer = json.dumps(selector), json.dumps(frame)
         find = f"({outer} ? document.querySelector({outer}).contentDocument : document).querySelector({inner})"
         await self.wait(f"(e => e && !e.disabled && e.getClientRects().length)({find})")

@@ -90,6 +90,23 @@ async def test_no_is_heard_by_the_question_about_a_group(town: Town) -> None:
     assert "给您留着" in (await mei.says("不退了")).text
 
 
+async def test_what_a_group_costs_stands_beside_the_spec_it_is_for(town: Town) -> None:
+    mei = town.wechat("小美")
+    assert "拼团：250g 罐装 3 人 ¥69" in (await mei.says("看 A1")).text  # 50g is ¥26: a group of ¥69 would be dear
+    assert "250g 罐装 3 人拼团 ¥69" in (await mei.says("龙井多少钱")).text
+
+
+async def test_a_card_alone_is_the_one_for_the_group_that_waits_for_friends(town: Town) -> None:
+    mei = town.wechat("小美")
+    await mei.follows()
+    await mei.says("开团 A1")
+    await mei.pays(await mei.says(WHERE))
+    await town.settles()
+    await mei.says("看 A2")
+    assert "明前龙井 250g 罐装的邀请卡" in (await mei.says("邀请卡")).text
+    assert "洞庭碧螺春的邀请卡" in (await mei.says("邀请卡 A2")).text
+
+
 async def test_whoever_asks_for_a_person_is_named_to_staff_once_an_hour(town: Town) -> None:
     boss, mei = await town.owner(), town.wechat("小美")
     for words in ("人工", "有人吗", "客服"):
