@@ -171,6 +171,57 @@ async def test_the_words_for_the_page_are_signed_as_the_peer_signs_them(counter)
     assert counter.peer().sign(signed) == words["paySign"]
 
 
+async def test_a_page_that_the_peer_signed_opens_the_wallet_and_a_forged_one_does_not(counter):
+    prepay_id = await counter.pay.jsapi(counter.bill(), "oDemoUser")
+    ours = counter.pay.jsapi_words(prepay_id)
+    assert counter.cashier.called_up(ours) == prepay_id
+    stamp, package = str(counter.clock.timestamp()), f"prepay_id={prepay_id}"
+    signed = {"appId": APPID, "timeStamp": stamp, "nonceStr": "n1", "package": package, "signType": "RSA"}
+    theirs = signed | {"paySign": counter.peer().sign([APPID, stamp, "n1", package])}
+    assert counter.cashier.called_up(theirs) == prepay_id
+    other = await counter.pay.jsapi(counter.bill(), "oDemoUser")
+    for changed in (
+        {"package": f"prepay_id={other}"},
+        {"appId": "wxother"},
+        {"timeStamp": str(int(stamp) + 1)},
+        {"nonceStr": "n2"},
+        {"signType": "MD5"},
+        {"paySign": ours["paySign"]},
+        {"paySign": "é"},
+    ):
+        with pytest.raises(CannotPay, match="签名"):
+            counter.cashier.called_up(theirs | changed)
+    with pytest.raises(CannotPay, match="签名"):
+        counter.cashier.called_up(None)
+
+
+async def test_the_peer_asks_for_jsapi_and_h5_in_the_very_words_that_we_use(counter):
+    """In both directions: the counter takes the peer's request as ours, and the peer's words are our words."""
+    peer, bills = counter.peer(), [counter.bill(), counter.bill()]
+    await counter.pay.jsapi(bills[0], "oDemoUser")
+    await counter.pay.h5(bills[1], "203.0.113.7")
+    ours = [counter.cashier.books.orders[bill.out_trade_no] for bill in bills]
+
+    def shopping():
+        told = []
+        for kind, order, number in zip(
+            (WeChatPayType.JSAPI, WeChatPayType.H5), ours, ("PEERJS01", "PEERH501"), strict=True
+        ):
+            more = {name: order.said[name] for name in ("payer", "scene_info") if name in order.said}
+            words = {name: order.said[name] for name in ("description", "amount", "time_expire")}
+            told.append(peer.pay(out_trade_no=number, pay_type=kind, **words, **more))
+        return [(code, json.loads(words)) for code, words in told]
+
+    jsapi, h5 = await asyncio.to_thread(shopping)
+    assert (jsapi[0], list(jsapi[1])) == (200, ["prepay_id"])
+    assert (h5[0], list(h5[1])) == (200, ["h5_url"])
+    for mine, number in zip(ours, ("PEERJS01", "PEERH501"), strict=True):
+        theirs = counter.cashier.books.orders[number]
+        assert theirs.kind == mine.kind
+        assert theirs.said | {"out_trade_no": mine.out_trade_no} == mine.said
+    assert (await counter.cashier.pay(h5[1]["h5_url"], "oAnybody")).state == "SUCCESS"
+
+
 async def test_the_peers_client_buys_asks_refunds_and_closes_at_our_cashier(counter):
     peer = counter.peer()
 

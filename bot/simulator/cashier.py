@@ -30,6 +30,7 @@ __all__ = ["CannotPay", "Cashier", "Notified", "Order", "Refund", "make_merchant
 Garbled = Literal["", "body", "signature", "key", "serial", "probe", "cipher", "truncated"]
 
 SKEW_SECONDS = 300
+SIGNED_SECONDS = 7200  # what a page is called up with is as old as its prepay_id may be
 AGAIN = [15, 15, 30, 180, 600, 1200, 1800, 1800, 1800, 3600, 10800, 10800, 10800, 21600, 21600]
 """Seconds between the tries of a callback that nobody acknowledged (doc: payment notice)."""
 
@@ -96,6 +97,23 @@ class Cashier(Backstage):
         self.books.keep()
         await self._notify(order.out_trade_no, "TRANSACTION.SUCCESS", order.said["notify_url"], self.books.trade(order))
         return order
+
+    def called_up(self, words: object) -> str:
+        """The prepay_id that a page inside WeChat called the wallet up with; raises CannotPay for a wrong signature."""
+        given = words if isinstance(words, dict) else {}
+        signed = [given.get(name) for name in ("appId", "timeStamp", "nonceStr", "package")]
+        app_id, stamp, _, package = signed
+        fresh = isinstance(stamp, str) and stamp.isascii() and stamp.isdigit()
+        fresh = fresh and abs(self.clock.timestamp() - int(str(stamp))) < SIGNED_SECONDS
+        if not fresh or app_id != self.books.appid or given.get("signType") != "RSA" or not isinstance(package, str):
+            raise CannotPay("signature")
+        try:
+            signature = base64.b64decode(str(given.get("paySign")), validate=True)
+            told = "".join(f"{each}\n" for each in signed).encode()
+            self._merchants_key.verify(signature, told, PKCS1v15(), SHA256())
+        except (InvalidSignature, ValueError):
+            raise CannotPay("signature") from None
+        return package.removeprefix("prepay_id=")
 
     async def refund_settle(self, out_refund_no: str = "", state: str = "SUCCESS") -> list[Refund]:
         """That refund, or all in PROCESSING, end as `state` (SUCCESS, CLOSED, ABNORMAL); callbacks go."""

@@ -22,7 +22,7 @@ _REFUND_NUMBER = re.compile(r"[0-9A-Za-z_\-|*@]{1,64}")
 _TYPES = {"native": "NATIVE", "jsapi": "JSAPI", "h5": "MWEB"}
 _STATES = {"SUCCESS": "支付成功", "NOTPAY": "订单未支付", "CLOSED": "订单已关闭", "REFUND": "转入退款"}
 
-Why = Literal["unknown", "paid", "closed", "expired", "payer"]
+Why = Literal["unknown", "paid", "closed", "expired", "payer", "signature"]
 
 
 _SAID: dict[Why, str] = {
@@ -31,11 +31,12 @@ _SAID: dict[Why, str] = {
     "closed": "该订单已关闭",
     "expired": "该订单已过期",
     "payer": "该订单只能由下单人支付",
+    "signature": "支付验证签名失败",
 }
 
 
 class CannotPay(ValueError):
-    """The payer's phone says no; `why`: unknown, paid, closed, expired, or payer (another person's order)."""
+    """The payer's phone says no; `why`: unknown, paid, closed, expired, payer (another person's order), signature."""
 
     def __init__(self, why: Why) -> None:
         super().__init__(_SAID[why])

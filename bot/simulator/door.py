@@ -68,7 +68,7 @@ def read_words(told: Mapping[str, Any], name: str, longest: int) -> str:
     return value
 
 
-def local_only(handler: Handler, *, changes: bool) -> Handler:
+def local_only(handler: Handler, *, changes: bool, kind: str = "application/json") -> Handler:
     """Refuses whoever is not this machine's own browser on this very page.
 
     Others on the network are refused by the peer's address, rebound names by Host, foreign pages by Origin.
@@ -82,8 +82,8 @@ def local_only(handler: Handler, *, changes: bool) -> Handler:
         own = origin == f"http://{request.host}"
         if (changes and not own) or (origin is not None and not own) or site not in {"none", "same-origin"}:
             raise web.HTTPForbidden(text="the simulator answers only its own page")
-        if changes and request.content_type != "application/json":
-            raise web.HTTPUnsupportedMediaType(text="JSON is expected")
+        if changes and request.content_type != kind:
+            raise web.HTTPUnsupportedMediaType(text=f"{kind} is expected")
         return await handler(request)
 
     return guarded

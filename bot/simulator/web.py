@@ -15,6 +15,7 @@ from aiohttp import ClientError, ClientTimeout, web
 from yarl import URL
 
 from bot.simulator.backstage import Call
+from bot.simulator.browser import Browsers
 from bot.simulator.door import (
     KEPT,
     answer,
@@ -79,6 +80,7 @@ class Phones:
         self.people = {f"{person.channel}:{person.who}": person for person in people}
         self.zone = ZoneInfo(driver.wire.settings.shop.timezone)
         self.events = Events()
+        self.browsers = Browsers(driver.base_url)
         self._pictures: OrderedDict[str, bytes] = OrderedDict()
         self._busy: set[tuple[str, ...]] = set()
         for person in people:
@@ -112,6 +114,10 @@ class Phones:
         for act in acts:
             name = act.__name__.partition("_")[0]
             app.router.add_post(f"/simulator/{name}", local_only(act, changes=True))
+        where = "/simulator/web/{person}/{seat:wechat|phone|desk}/{path:.*}"
+        app.router.add_get(where, local_only(self.browse, changes=False))
+        form = "application/x-www-form-urlencoded"
+        app.router.add_post(where, local_only(self.browse, changes=True, kind=form))
         app.on_shutdown.append(self.events.end)
 
     # What the page reads
@@ -139,6 +145,17 @@ class Phones:
         if name not in self._static:
             raise web.HTTPNotFound
         return web.Response(body=self._static[name], content_type=_KINDS[name], charset="utf-8", headers=KEPT)
+
+    async def browse(self, request: web.Request) -> web.StreamResponse:
+        """A page of the shop, as this person's browser shows it there: inside WeChat, on a phone, on a desk."""
+        person, seat = self.people.get(request.match_info["person"]), request.match_info["seat"]
+        if person is None:
+            raise web.HTTPNotFound
+        path = "/" + request.rel_url.raw_path.split(f"/{seat}/", 1)[1]
+        if request.query_string:
+            path += "?" + request.rel_url.raw_query_string
+        form = {name: str(value) for name, value in (await request.post()).items()}
+        return await self.browsers.open(person, seat, request.method, path, form)  # type: ignore[arg-type]
 
     async def picture(self, request: web.Request) -> web.StreamResponse:
         picture = self._pictures.get(request.match_info["sha"])
@@ -222,9 +239,15 @@ class Phones:
         return await self._once(person, ("picture", digest), lambda: self.driver.sends_picture(person, jpeg))
 
     async def pay(self, request: web.Request) -> web.StreamResponse:
-        """Scans a pay page's code with the wallet: the fake cashier takes the money and calls the shop."""
+        """Pays what a page shows, or (`words`) what it called WeChat Pay up with: the cashier calls the shop."""
         person, told = await self._asked(request)
-        code_url = read_words(told, "code_url", 512)
+        if words := told.get("words"):
+            try:
+                code_url = self.cashier.called_up(words)
+            except ValueError as refused:
+                return answer({"ok": False, "why": str(refused)})
+        else:
+            code_url = read_words(told, "code_url", 512).partition("&redirect_url=")[0]
         if ("pay", code_url) in self._busy:
             return answer({"ok": True, "again": True})
         self._busy.add(("pay", code_url))

@@ -116,6 +116,7 @@ function build(told) {
     if (e.key === "Enter" || e.key === " ") { e.preventDefault(); picker.click(); }
   });
   $("[data-close]", root).addEventListener("click", () => closeSheet(phone));
+  $("[data-desk]", root).addEventListener("click", () => sitElsewhere(phone));
   $("[data-pay]", root).addEventListener("click", (e) => pay(phone, e.currentTarget));
   $(".sheet", root).addEventListener("keydown", (e) => { if (e.key === "Escape") closeSheet(phone); });
   if (phone.channel === "weibo") $("[data-join]", root).replaceChildren("关注这个微博", make("small", {}, "Follow the account"));
@@ -321,33 +322,69 @@ function chips(phone) {
   box.scrollLeft = 0;
 }
 
-/* Pages in a sheet; the pay page tells the code that the wallet scans */
+/* Pages in a sheet, each in this person's own browser. The pay page calls the wallet up inside WeChat, shows a code on
+   a desk, and elsewhere tells words that somebody says to the WeChat account. */
+
+let payTicket = "";
 
 function open(phone, url) {
   if (!url.startsWith("/")) { window.open(url, "_blank", "noopener,noreferrer"); return; }
   const sheet = $(".sheet", phone.root);
   const frame = $("iframe", sheet);
   const paying = url.startsWith("/pay/");
+  const desk = $("[data-desk]", sheet);
+  phone.page = url;
   phone.codeUrl = "";
+  phone.calledUp = null;
+  phone.seat = phone.seat || (phone.channel === "weibo" ? "phone" : "wechat");
+  desk.hidden = !paying;
+  desk.setAttribute("aria-pressed", String(phone.seat === "desk"));
   $(".where", sheet).textContent = paying ? "付款 · pay" : url;
   $("footer", sheet).hidden = !paying;
   hint(phone, "先按网页里的按钮", "press the button on the page first");
   $("[data-pay]", sheet).disabled = true;
-  frame.src = url;
+  frame.src = paying ? `/simulator/web/${encodeURIComponent(phone.id)}/${phone.seat}${url}` : url;
   sheet.hidden = false;
   clearInterval(phone.looking);
   if (paying) phone.looking = setInterval(() => lookForCode(phone, frame), 250);
 }
 
+function sitElsewhere(phone) {
+  phone.seat = phone.seat === "desk" ? "" : "desk";
+  open(phone, phone.page);
+}
+
 function lookForCode(phone, frame) {
   let code = "";
+  let words = "";
   try {
-    code = frame.contentDocument?.querySelector("[data-code-url]")?.dataset.codeUrl || "";
+    const page = frame.contentDocument;
+    if (phone.seat === "wechat") bridge(phone, frame.contentWindow);
+    code = page?.querySelector("[data-code-url]")?.dataset.codeUrl || page?.querySelector("[data-h5]")?.href || "";
+    words = page?.querySelector("[data-ticket]")?.dataset.ticket || "";
   } catch { /* the page is not ours */ }
-  if (code === phone.codeUrl) return;
+  if (words && words !== payTicket) {
+    payTicket = words;
+    hint(phone, `用一部微信手机说 付款 ${words}`, "say it on any WeChat phone");
+    for (const other of phones.values()) chips(other);
+  }
+  if (phone.calledUp || code === phone.codeUrl) return;
   phone.codeUrl = code;
   $("[data-pay]", phone.root).disabled = !code;
   if (code) hint(phone, "付款码已生成，可以付了", "the code is there: pay now");
+}
+
+/* What WeChat gives to pages inside it: the wallet, called up with words that the cashier checks. */
+function bridge(phone, inside) {
+  if (inside.WeixinJSBridge || inside.document.readyState === "loading") return;
+  phone.calledUp = null;
+  inside.WeixinJSBridge = { invoke: (name, words, done) => {
+    if (name !== "getBrandWCPayRequest") return done({ err_msg: `${name}:fail` });
+    phone.calledUp = { words, done };
+    $("[data-pay]", phone.root).disabled = false;
+    return hint(phone, "微信支付打开了，请确认付款", "WeChat Pay is open: confirm, or close the page to cancel");
+  } };
+  inside.document.dispatchEvent(new inside.Event("WeixinJSBridgeReady"));
 }
 
 function hint(phone, words, gloss) {
@@ -355,10 +392,12 @@ function hint(phone, words, gloss) {
 }
 
 async function pay(phone, button) {
-  const answer = await act(phone, "pay", { code_url: phone.codeUrl }, button);
+  const called = phone.calledUp;
+  const answer = await act(phone, "pay", called ? { words: called.words } : { code_url: phone.codeUrl }, button);
   if (!answer) return;
   if (!answer.ok) { hint(phone, "没付成", answer.why || "not paid"); return; }
   button.disabled = true;
+  if (called) called.done({ err_msg: "get_brand_wcpay_request:ok" });
   hint(phone, "已付款 ✓", "paid");
   clearInterval(phone.looking);
   setTimeout(() => closeSheet(phone), 1400);
@@ -368,6 +407,14 @@ function closeSheet(phone) {
   clearInterval(phone.looking);
   const sheet = $(".sheet", phone.root);
   if (sheet.hidden) return;
+  if (phone.calledUp && !$("[data-pay]", sheet).disabled) {  // the first press leaves the wallet, the next the page
+    phone.calledUp.done({ err_msg: "get_brand_wcpay_request:cancel" });
+    phone.calledUp = null;
+    $("[data-pay]", sheet).disabled = true;
+    hint(phone, "没有付款，可以再按一次", "cancelled: press the page's button again");
+    phone.looking = setInterval(() => lookForCode(phone, $("iframe", sheet)), 250);
+    return;
+  }
   sheet.hidden = true;
   $("iframe", sheet).src = "about:blank";
 }

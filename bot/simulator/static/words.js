@@ -45,6 +45,7 @@ function suggestions(phone) {
     add("帮助", "help");
     return out;
   }
+  if (phone.channel === "wechat" && typeof payTicket === "string" && payTicket) add(`付款 ${payTicket}`, "pay that order here");
   if (/寄到哪里|地址发/.test(said) && SAMPLE_ADDRESS[phone.name]) add(SAMPLE_ADDRESS[phone.name], "my address (a sample)");
   if (/要.{0,6}不用|告诉您/.test(said)) { add("要", "yes, tell me"); add("不用", "no, thanks"); }
   if (group) { add(`参团 ${group}`, "join the group"); add(`邀请卡 ${group}`, "my card for the group"); }
@@ -53,6 +54,7 @@ function suggestions(phone) {
   add("搜 龙井", "search");
   add("longjing 80以内", "search in pinyin, with a bound");
   add("订单", "my orders");
+  if (/付款 https?:/.test(said)) add("代付", "a link for a friend who pays");
   add("发货了吗", "where is my parcel");
   add("购物车", "cart");
   add("订阅 龙井", "tell me about Longjing");
