@@ -27,7 +27,7 @@ WITHOUT = {
     "pictures": "邀请卡和客人发来的图不可用",
     "QR codes with a parameter": "邀请卡不可用，只能报团号参团",
     "menu": "底部菜单不可用",
-    "web login": "网页里认不出是谁，只能看公开页",
+    "web login": "网页里认不出是谁，只能看公开页；付款页在微信里付不了款，只能在电脑上扫码",
 }
 
 
@@ -135,4 +135,9 @@ async def _pay(settings: Settings, http: aiohttp.ClientSession, say: Callable[[s
         say(f"? WeChat Pay could not be asked ({nobody_knows})")
         return []
     say("✓ WeChat Pay: our signature and its own are good")
+    say(f"· inside WeChat people can pay once {settings.shop.public_url}/pay/ is an authorised JSAPI directory")
+    if settings.wechat_pay.h5:
+        say("· wechat_pay.h5: phones outside WeChat can pay once WeChat has approved H5 payment for this domain")
+    else:
+        say("· wechat_pay.h5 is off: on phones outside WeChat people get words to say to the account (付款 …)")
     return []

@@ -488,6 +488,10 @@ async def test_the_doctor_finds_a_healthy_shop_healthy(sqlite_stage: Stage) -> N
     for well in ("the database is at", "WeChat: customer messages", "Weibo: messages", "WeChat Pay: our signature"):
         assert f"✓ {well}" in said
     assert "! shop.public_url is not https" in said
+    assert f"{sqlite_stage.url}/pay/ is an authorised JSAPI directory" in said
+    assert "h5 is off" in said
+    _, said = await doctor(sqlite_stage, wechat_pay={"h5": True})
+    assert "once WeChat has approved H5 payment" in said
 
 
 async def test_the_doctor_says_what_an_account_without_rights_does_not_offer(sqlite_stage: Stage) -> None:
