@@ -200,7 +200,7 @@ class House:
             performers,
             _events(),
         )
-        self.desk.perform = self.courier.perform
+        self.desk.perform = self.courier.keep
         await self.catalogs.refresh(self.store.reader, self.clock.now())
 
     def _rights(self, channel: str) -> Rights:

@@ -62,9 +62,13 @@ class Courier:
     _woken: asyncio.Event = field(default_factory=asyncio.Event)
 
     @asynccontextmanager
-    async def _work(self) -> AsyncIterator[Work]:
+    async def _work(self, step: str) -> AsyncIterator[Work]:
+        """One transaction; `step` names its crash points."""
+        point(f"courier.{step}.begin")
         async with self.store.session() as session, session.begin():
             yield Work(session, self.clock.now())
+            point(f"courier.{step}.commit")
+        point(f"courier.{step}.committed")
 
     async def round(self) -> int:
         """Take what is due and keep it; how many promises were taken."""
@@ -77,12 +81,10 @@ class Courier:
                 if restored.step == quarantine.RESTORED:  # what may have been said before is not sorted out yet
                     return 0
                 kinds = tuple(kind for kind in KINDS if kind != "push")
-            async with self._work() as work:
+            async with self._work("claim") as work:
                 taken = await outbox.claim(
                     work, self.clock.wall_ms(), BATCH, kinds=kinds, skip_locked=not self.store.sqlite
                 )
-                point("courier.claim.commit")
-            point("courier.claimed")
             # One follower's messages keep their order; different followers do not wait for each other.
             rows: dict[object, list[Promise]] = {}
             for one in taken:
@@ -92,7 +94,7 @@ class Courier:
             async def keep(row: list[Promise]) -> None:
                 async with gate:
                     for one in row:
-                        await self._keep(one)
+                        await self.keep(one)
 
             await asyncio.gather(*(keep(row) for row in rows.values()))
             return len(taken)
@@ -103,11 +105,12 @@ class Courier:
             if not await self.round():
                 return
 
-    async def _keep(self, one: Promise) -> None:
+    async def keep(self, one: Promise) -> Reply | None:
+        """Does what was promised; what cannot be done now is put back, so that nobody waits for the lease to end."""
         try:
             if one.kind == "errand":
-                await self.perform(one)
-            elif one.kind == "event":
+                return await self.perform(one)
+            if one.kind == "event":
                 event = self.events[str(one.payload["event"])](**one.payload["facts"])
                 await self.desk.react(one.name, event, one)
             else:
@@ -121,15 +124,14 @@ class Courier:
                 exc_info=None if known else failure,
             )
             await self._put_back(one, str(failure) or type(failure).__name__)
+        return None
 
     async def _put_back(self, one: Promise, why: str) -> None:
-        async with self._work() as work:
+        async with self._work("back") as work:
             if one.attempts >= TRIES[one.kind]:
                 await self._give_up(work, one, why)
             else:
                 await outbox.settle(work, one, "due", error=why, again=outbox.next_try(work.now, one.attempts))
-            point("courier.back.commit")
-        point("courier.back.committed")
 
     async def _give_up(self, work: Work, one: Promise, why: str) -> None:
         """What is owed to a person is shown at the next visit; errands stay for the alarm."""
@@ -154,29 +156,27 @@ class Courier:
     # -- saying something ----------------------------------------------------------------------------
 
     async def _say(self, one: Promise) -> None:
-        async with self._work() as work:
+        async with self._work("allow") as work:
             follower = await work.one(
                 select(Follower.channel, Follower.who, Follower.following).where(Follower.id == one.follower_id)
             )
             if follower is None or not await self._may_go(work, one, follower.channel, follower.following):
                 return
-            point("courier.say.allowed")
         channel = self.channels.get(follower.channel)
         if channel is None:
-            async with self._work() as work:
+            async with self._work("refused") as work:
                 await self._give_up(work, one, "no channel")
             return
         answer = Answer.from_json(one.payload)
-        point("courier.say.sending")
+        point("courier.saying")
         try:
             await channel.say(follower.who, answer, key=f"o{one.id}")
         except SendFailed as failure:
             await self._refused(one, failure)
             return
-        point("courier.say.sent")
-        async with self._work() as work:
+        point("courier.said")
+        async with self._work("settle") as work:
             await outbox.settle(work, one, "done")
-        point("courier.say.settled")
 
     async def _may_go(self, work: Work, one: Promise, channel: str, following: bool) -> bool:
         """Asked at delivery: is this still wanted, and may we speak now? Settles the promise when not."""
@@ -213,7 +213,7 @@ class Courier:
 
     async def _refused(self, one: Promise, failure: SendFailed) -> None:
         assert one.follower_id is not None
-        async with self._work() as work:
+        async with self._work("refused") as work:
             why = str(failure)[:200]
             match failure.reason:
                 case "closed" | "used_up":

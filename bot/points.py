@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-_STEPS = ("message", "fact", "page", "tick", "react")
+_STEPS = {
+    "desk": ("message", "fact", "page", "tick", "react"),
+    "courier": ("claim", "allow", "settle", "refused", "back"),
+}
 _CALLS = ("prepay", "query", "close", "refund", "refund_query")
 
 POINTS = frozenset(
-    [f"desk.{step}.{at}" for step in _STEPS for at in ("begin", "commit", "committed")]
+    [f"{room}.{step}.{at}" for room in _STEPS for step in _STEPS[room] for at in ("begin", "commit", "committed")]
     + [f"till.{call}.{at}" for call in _CALLS for at in ("asking", "asked")]
+    + ["courier.errand", "courier.performed", "courier.saying", "courier.said"]
     + ["notify.heard", "notify.kept"]
-    + ["courier.claim.commit", "courier.claimed", "courier.errand", "courier.performed"]
-    + ["courier.say.allowed", "courier.say.sending", "courier.say.sent", "courier.say.settled"]
-    + ["courier.back.commit", "courier.back.committed"]
 )
 """Every name there is: a point of another name is a fault of ours."""
 

@@ -208,10 +208,10 @@ class Street:
         await self.look_after()
 
     async def until(self, statement: Any, value: Any, minutes: int = 2) -> None:
-        """Time passes until something is as it has to become by itself."""
+        """Time passes until something is as it has to become by itself; each death on the way costs a lease."""
         store, row = Store(self.database), None
         try:
-            for _ in range(12):
+            for _ in range(30):
                 await self.later(minutes=minutes)
                 row = await store.reader.one(statement)
                 if row is not None and row[0] == value:
@@ -239,8 +239,9 @@ async def day(street: Street) -> dict[str, str]:
         assert found, heard.text
         return found[1], heard
 
-    # Paid and called back; a reaction fails twice, and is made up for.
+    # Paid and called back; a reaction fails twice, and is made up for; the platform is busy when the buyer is told.
     (street.folder / "stumbles").write_text("2")
+    street.platform.fail_next("message/custom/send", errcode=-1)
     no, heard = await orders()
     ends[no] = "paid"
     await street.pays(mei, await street.presses(heard))

@@ -66,7 +66,7 @@ POINTS = (
     "desk.tick.commit",
     "desk.tick.committed",
     "courier.claim.commit",
-    "courier.claimed",
+    "courier.claim.committed",
     "courier.performed",
     "till.prepay.asked",
     "till.query.asked",
