@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import aiohttp
 from aiohttp import web
@@ -20,14 +20,12 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from bot.clock import Clock
 from bot.pay.seal import SCHEME
-from bot.simulator.backstage import UNSIGNED, Backstage, Fault
+from bot.simulator.backstage import UNSIGNED, Backstage, Fault, Garbled
 from bot.simulator.cashier_bills import Bills
 from bot.simulator.cashier_books import Books, CannotPay, No, Order, Refund, china
 from bot.simulator.cashier_keys import Stamp, make_merchant, merchants_key, sealed
 
 __all__ = ["CannotPay", "Cashier", "Notified", "Order", "Refund", "make_merchant"]
-
-Garbled = Literal["", "body", "signature", "key", "serial", "probe", "cipher", "truncated"]
 
 SKEW_SECONDS = 300
 SIGNED_SECONDS = 7200  # what a page is called up with is as old as its prepay_id may be
@@ -49,6 +47,11 @@ class Notified:
     answers: list[tuple[int, str]] = field(default_factory=list)
 
     @property
+    def kind(self) -> str:
+        """transaction or refund."""
+        return "transaction" if self.event.startswith("TRANSACTION") else "refund"
+
+    @property
     def heard(self) -> bool:
         return any(status in (200, 204) for status, _ in self.answers)
 
@@ -57,8 +60,8 @@ class Cashier(Backstage):
     """The counter; `books` hold orders and refunds (with `keep` in the folder too, for a demo begun again).
 
     Switches: `repeat` callbacks for each payment, `withhold` them all, sign by `certificates` instead of the
-    public key, `refund_seconds` until `tick` ends a refund, `books.not_enough`; for single calls
-    `fail_next(path, …)`. `notices` are the callbacks and what they met.
+    public key, `refund_seconds` until `tick` ends a refund, `books.not_enough`; what happens to single calls and
+    callbacks are `faults` (`fail_next(path, …)`, see Fault). `notices` are the callbacks and what they met.
     """
 
     def __init__(self, folder: Path, appid: str, clock: Clock, *, keep: bool = False) -> None:
@@ -138,7 +141,7 @@ class Cashier(Backstage):
             if refund.state == "PROCESSING" and now - refund.asked >= timedelta(seconds=self.refund_seconds):
                 await self.refund_settle(refund.out_refund_no)
         for notice in [n for n in self.notices if not n.heard and n.due <= now and not self.withhold]:
-            await self._post(notice)
+            await self._say(notice)
 
     async def deliver(
         self,
@@ -163,7 +166,7 @@ class Cashier(Backstage):
         self, notice: Notified, late: int = 0, garbled: Garbled = "", changed: Mapping[str, Any] | None = None
     ) -> tuple[dict[str, str], bytes]:
         """The headers and the body that `deliver` would post."""
-        kind = "transaction" if notice.event.startswith("TRANSACTION") else "refund"
+        kind = notice.kind
         plain = json.dumps(notice.plain | dict(changed or {}), ensure_ascii=False).encode()
         v3 = secrets.token_hex(16) if garbled == "cipher" else self.merchant["api_v3_key"]
         said = {
@@ -205,7 +208,23 @@ class Cashier(Backstage):
         self.notices.append(notice)
         if not self.withhold:
             for _ in range(self.repeat):
-                await self._post(notice)
+                await self._say(notice)
+
+    async def _say(self, notice: Notified) -> None:
+        """Posts a callback, unless the wire makes something else of it."""
+        fault = self.fault(f"callback/{notice.kind}")
+        if fault is None:
+            await self._post(notice)
+        elif fault.held:
+            notice.due = _never(self.clock.now())
+            self.held.append(lambda: self._post(notice))
+        elif fault.drop and not fault.after:
+            self._note(notice, (0, "lost"))
+        else:
+            for _ in range(1 + fault.again):
+                await self._post(notice, garbled=fault.garbled)
+            if fault.drop:
+                notice.answers[-1] = (0, "its acknowledgement was lost")
 
     async def _post(
         self, notice: Notified, late: int = 0, garbled: Garbled = "", changed: Mapping[str, Any] | None = None
@@ -213,15 +232,18 @@ class Cashier(Backstage):
         if self._http is None:
             raise RuntimeError("the cashier's application is not running")
         headers, raw = self.callback(notice, late, garbled, changed)
-        wait = AGAIN[min(len(notice.answers), len(AGAIN) - 1)]
-        notice.due = self.clock.now() + timedelta(seconds=wait if len(notice.answers) < len(AGAIN) else 10**8)
         try:
             async with self._http.post(notice.url, data=raw, headers=headers) as reply:
                 answer = (reply.status, await reply.text())
         except (aiohttp.ClientError, TimeoutError, OSError) as fault:
             answer = (0, type(fault).__name__)
-        notice.answers.append(answer)
+        self._note(notice, answer)
         return answer
+
+    def _note(self, notice: Notified, answer: tuple[int, str]) -> None:
+        now, tries = self.clock.now(), len(notice.answers)
+        notice.due = now + timedelta(seconds=AGAIN[tries]) if tries < len(AGAIN) else _never(now)
+        notice.answers.append(answer)
 
     def _signer(self) -> Stamp:
         if self.certificates and not self.certified:
@@ -306,3 +328,7 @@ class Cashier(Backstage):
             for each in self.certified
         ]
         return {"data": data}
+
+
+def _never(now: datetime) -> datetime:
+    return now + timedelta(seconds=10**8)
