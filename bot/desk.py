@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -45,6 +45,10 @@ log = logging.getLogger(__name__)
 TYPED = frozenset({"text", "image", "voice", "video", "location", "link", "other"})
 FORGOTTEN = 1000  # rows that are forgotten in one transaction
 TAPPED = frozenset({"click", "follow", "scan"})
+AWAY = (DBAPIError, PoolTimeout, OSError)  # the database did not answer
+AGAIN = (0.5, 2.0, 8.0, 30.0)  # seconds between the tries to do what the platform counts as done
+
+_T = TypeVar("_T")
 
 
 @dataclass
@@ -107,13 +111,27 @@ class Desk:
 
     async def _run(self, told: Told, name: tuple[str, str, str, str], running: _Running) -> Answer:
         try:
-            answer = await self.hear(told)
+            answer = await self._insist(lambda: self.hear(told), lambda: bool(told.key) and not running.waiting)
         finally:
             if told.key:
                 self._running.pop(name, None)
         if running.waiting == 0 and not answer.silent:
-            await self.say_later(told, answer)
+            await self._insist(lambda: self.say_later(told, answer), lambda: True)
         return answer
+
+    async def _insist(self, act: Callable[[], Coroutine[Any, Any, _T]], alone: Callable[[], bool]) -> _T:
+        """Do it again when the database did not answer and we are `alone` with it.
+
+        Once the door has said `success` the platform asks no more: nobody else would.
+        """
+        for wait in AGAIN:
+            try:
+                return await act()
+            except (*AWAY, NotRecorded):
+                if not alone():
+                    raise
+            await asyncio.sleep(wait)
+        return await act()
 
     async def say_later(self, told: Told, answer: Answer) -> None:
         """The door could not wait for this answer: it goes out as a message, or is shown first at the next visit."""
@@ -127,7 +145,7 @@ class Desk:
         async with self._turn(told):
             try:
                 return await self._hear(told)
-            except (DBAPIError, PoolTimeout, OSError) as failure:
+            except AWAY as failure:
                 # Nothing was kept, or nobody knows: the platform says it again, and the key decides.
                 log.exception("the database did not answer")
                 raise NotRecorded(type(failure).__name__) from failure

@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -14,14 +15,16 @@ from conftest import NOON
 from follower import Follower
 from servers import Postgres
 from sqlalchemy import func, select
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from town import Blank, Town
 
 from bot.clock import Clock
+from bot.face import Answer
 from bot.shared import InProcess
 from bot.simulator.driver import Heard
 from bot.simulator.stage import Stage, open_stage
 from bot.simulator.wire import Push
-from handlers.routing import shop
+from handlers.routing import Told, shop
 from models.base import Work
 from models.cart import CartLine
 from models.follower import FollowerGlance, Followers
@@ -148,6 +151,64 @@ async def test_work_slower_than_the_doors_patience_is_answered_by_a_message(
     monkeypatch.undo()
     assert (await arrives(mei, push)).text == told[0], "delivered again, it is the same answer"
     assert await count(town, Order) == 1
+
+
+async def test_what_the_platform_counts_as_heard_is_done_although_the_database_stumbles(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """200 buyers at once: each was told `success`, a hundred waited in vain for a connection, nobody tried again."""
+    mei = town.wechat("小美")
+    await mei.follows()
+    await mei.says("地址 " + WHERE)
+    desk = town.stage.house.desk
+    real, hear, later = desk.hear_within, desk._hear, desk.say_later
+    stumbles, door_has_gone = [2, 1], asyncio.Event()
+
+    async def hear_in_vain(told: Told) -> Answer:
+        await door_has_gone.wait()
+        stumbles[0] -= 1
+        if stumbles[0] >= 0:
+            raise PoolTimeout("no connection in 10 seconds")
+        return await hear(told)
+
+    async def say_in_vain(told: Told, answer: Answer) -> None:
+        stumbles[1] -= 1
+        if stumbles[1] >= 0:
+            raise PoolTimeout("no connection in 10 seconds")
+        await later(told, answer)
+
+    monkeypatch.setattr("bot.desk.AGAIN", (0.0,) * 4)
+    monkeypatch.setattr(desk, "hear_within", lambda told, seconds: real(told, min(seconds, 0.05)))
+    monkeypatch.setattr(desk, "_hear", hear_in_vain)
+    monkeypatch.setattr(desk, "say_later", say_in_vain)
+    assert (await arrives(mei, message(mei, "买 A11 50g 罐装"))).decrypted_reply == "success"
+    door_has_gone.set()
+    await town.settles()
+    assert ["合计 ¥27" in one.text for one in mei.inbox] == [True]
+    assert await count(town, Order) == 1
+
+
+async def test_an_answer_that_is_ready_as_the_door_goes_is_said_by_one_of_the_two(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """60 buyers at once: one heard nothing at all, for the door had given up and the desk did not know yet."""
+    desk = town.stage.house.desk
+    ready = asyncio.Event()
+
+    async def just_then(told: Told) -> Answer:
+        await ready.wait()
+        return Answer("好")
+
+    monkeypatch.setattr(desk, "_hear", just_then)
+    loop = asyncio.get_running_loop()
+    heard = loop.create_task(desk.hear_within(Told("wechat", "gh", "oMei", "1", text="在吗"), 0.01))
+    await asyncio.sleep(0)
+    loop.call_later(0.011, ready.set)
+    time.sleep(0.05)  # noqa: ASYNC251  the loop is busy: both are due in one turn of it
+    answer = await heard
+    await town.stage.house.tasks.settle(5)
+    later = await count(town, Outbox)
+    assert (answer is not None) + later == 1
 
 
 async def test_what_could_not_be_sent_stands_on_top_of_the_next_answer(town: Town) -> None:
