@@ -6,6 +6,7 @@ FEATURES = (
     "follow",
     "help",
     "everyday",
+    "costs",
     "manners",
     "catalog",
     "cart",

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from datetime import datetime
 
 from handlers.asking import Intent, remembered
 from handlers.intents import Back, Browse, Buy, More, OpenGroup, Search, ShowProduct, Subscribe
 from handlers.replies import Choice, Reply, listing, reply
 from handlers.routing import Hearing, shop
 from models.catalog import Catalog, Goods
+from models.figures import Figures
 from models.prices import yuan
 from models.product import NotForSale, ProductGlance
+from models.promise import PromiseGlance
 from models.search import Hit, Query, understand
 from models.talk import Talking
 from models.topics import goods_like
@@ -88,7 +91,9 @@ def category(hearing: Hearing) -> Intent | None:
 
 
 @shop.on("看 {product}", "{product}", "show {product}")
-async def show(ask: ShowProduct, catalog: Catalog, stock: ProductGlance) -> Reply | Intent:
+async def show(
+    ask: ShowProduct, catalog: Catalog, stock: ProductGlance, promises: PromiseGlance, figures: Figures, now: datetime
+) -> Reply | Intent:
     """One product: what it is, what it costs, whether it is there, what can be done with it."""
     goods = catalog.get(ask.product)
     if goods is None:
@@ -106,7 +111,10 @@ async def show(ask: ShowProduct, catalog: Catalog, stock: ProductGlance) -> Repl
         if deal is not None:
             steps.append(Choice(f"开团 {deal.size}人 ¥{yuan(deal.price_fen)}", OpenGroup(goods.code)))
     steps.append(Choice("再看看别的", Browse()))
-    return reply("catalog/show", *steps, goods=goods, words=words, deal=deal, left=left).now_seen("product", goods.code)
+    rule = await promises.now(figures)
+    facts = {"rests_until": rule.rests_until if rule.resting(now) else None, "cutoff": rule.cutoff}
+    said = reply("catalog/show", *steps, goods=goods, words=words, deal=deal, left=left, **facts)
+    return said.now_seen("product", goods.code)
 
 
 @shop.on("搜 {words}", "搜索 {words}", "找找 {words}", "search {words}", "搜{words}")

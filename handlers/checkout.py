@@ -8,7 +8,7 @@ from dataclasses import replace
 from zlib import crc32
 
 from handlers.asking import Intent, remembered
-from handlers.intents import Browse, Buy, BuyLines, CancelOrder, PayOrder, ShowProduct
+from handlers.intents import Browse, Buy, BuyLines, CancelOrder, ChangeAddress, PayOrder, ShowProduct
 from handlers.replies import Choice, Reply, ask, reply
 from handlers.routing import Hearing, shop
 from models import pricing
@@ -189,6 +189,7 @@ def _placed(order: Order, quote: Quote, items: Sequence[Item], where: str, figur
         "checkout/placed",
         Choice("去付款" if figures.cashier else "怎么付", PayOrder(order.no)),
         Choice("取消订单", CancelOrder(order.no)),
+        *([Choice("换地址", ChangeAddress(order.no))] if where else ()),
         no=order.no,
         paid=order.state == "paid",
         lines=lines,

@@ -13,10 +13,12 @@ from handlers.intents import (
     Anger,
     Browse,
     Buy,
+    CancelOrder,
+    ChangeAddress,
     ChangeOrder,
+    ChangeSpec,
     Discounts,
     Freight,
-    Groups,
     Health,
     LateParcel,
     LeaveGroup,
@@ -24,6 +26,7 @@ from handlers.intents import (
     MyParcel,
     MyPayment,
     MyRefund,
+    NoteOrder,
     PayOrder,
     Person,
     ProductFacts,
@@ -34,16 +37,18 @@ from handlers.intents import (
     ShowProduct,
     SmallTalk,
     SomethingWrong,
+    TrackOrder,
 )
 from handlers.replies import Choice, Post, Reply, reply
 from handlers.routing import Hearing, shop
 from models.answer import AnswerGlance
-from models.cart import CartGlance
 from models.catalog import Catalog
 from models.figures import Figures
 from models.follower import Follower, Me
 from models.order import UNPAID
 from models.orderglance import OrderGlance, OrderSeen, Which
+from models.promise import PromiseGlance
+from models.refund import RefundGlance
 from models.search import understand, words_of
 from models.staff import Role, StaffRoom
 from models.talk import Talking
@@ -87,10 +92,22 @@ ASPECTS = (
 )
 _GENUINE = re.compile("真的|假的|正品|真假|假货|正宗|保真|真货|靠谱")
 _POINTS = re.compile(r"这|那|它")
+_FETCH = re.compile(r"自提|到店取|上门取")
+# What a second thought is about, tried in this order.
+SUBJECTS = (
+    ("address", re.compile(r"地址|收货|收件|电话|手机|名字|改寄|寄到")),
+    ("spec", re.compile(r"规格|口味|大包|大份|小包|小份|换成|换大|换小")),
+    ("note", re.compile(r"备注")),
+)
 PAGE = 8
+BACK = 3  # refunds that are told at once
 
 
 def _intent(topic: str, hearing: Hearing) -> Intent:
+    if topic == "change_order":
+        return ChangeOrder(next((what for what, words in SUBJECTS if words.search(hearing.said)), ""))
+    if topic == "regions" or (topic == "freight" and _FETCH.search(hearing.said)):
+        return Freight(topic if topic == "regions" else "pickup")
     if topic in MINE:
         return MINE[topic]
     shown = hearing.talk.shown("product", hearing.now)
@@ -132,9 +149,14 @@ async def parcel(ask: MyParcel, me: Me, orders: OrderGlance, talk: Talking, now:
     order = await _newest(orders, me, talk.shown("order", now), Which.UNDER_WAY)
     if order is None:
         return _aside(reply("everyday/no_order", Choice("商品", Browse())))
-    if order.state == "paid" and order.promised_at is not None and order.promised_at < now:
+    if order.waiting and order.state == "paid" and order.promised_at is not None and order.promised_at < now:
         return LateParcel(order.no)
+    if order.state in ("paid", "shipped") and order.parcels and (len(order.parcels) > 1 or order.waiting):
+        return TrackOrder(order.no)
     steps = [Choice("看这个订单", ShowOrder(order.no))]
+    _, more = await orders.page(me.id, Which.UNDER_WAY, "", 1)
+    if more:
+        steps.append(Choice("别的在走的订单", ListOrders(Which.UNDER_WAY.value)))
     if order.state in UNPAID:
         steps.insert(0, Choice("去付款", PayOrder(order.no)))
     return reply("everyday/parcel", *steps, order=order).now_seen("order", order.no)
@@ -184,22 +206,30 @@ async def says_paid(
 
 
 @shop.on()
-async def refund(ask: MyRefund, me: Me, orders: OrderGlance) -> Reply:
-    """Where the money is: amount, way back, days."""
-    page, _ = await orders.page(me.id, Which.ALL, "", PAGE)
-    back = next((o for o in page if o.refunded_fen > 0), None)
-    return _aside(reply("everyday/refund", Choice("订单", ListOrders()), Choice("人工", Person()), order=back))
+async def refund(ask: MyRefund, me: Me, refunds: RefundGlance) -> Reply:
+    """Where the money is: amount, state, way back, days; the newest first."""
+    back = await refunds.of_follower(me.id, BACK)
+    steps = (Choice("订单", ListOrders()), Choice("人工", Person()))
+    return _aside(reply("everyday/refund", *steps, back=back, done=any(one.state == "done" for one in back)))
 
 
 @shop.on()
-async def change(ask: ChangeOrder, me: Me, orders: OrderGlance, talk: Talking, now: datetime) -> Reply:
-    """A second thought: what can still be done with the order that is meant."""
+async def change(ask: ChangeOrder, me: Me, orders: OrderGlance, talk: Talking, now: datetime) -> Reply | Intent:
+    """A second thought: straight to what is to be changed, else what can still be done with the order."""
     order = await _newest(orders, me, talk.shown("order", now), Which.ALL)
     if order is None:
         return _aside(reply("everyday/no_order", Choice("商品", Browse())))
+    meant = talk.shown("order", now)
+    wishes = {"address": ChangeAddress(meant), "spec": ChangeSpec(meant), "note": NoteOrder(meant)}
+    if ask.what in wishes and order.state not in ("closed", "completed"):
+        return wishes[ask.what]
     steps = [Choice("看这个订单", ShowOrder(order.no)), Choice("人工", Person())]
-    if order.state == "forming":
+    if order.state == "pending":
+        steps = [Choice("取消订单", CancelOrder(order.no)), Choice("去付款", PayOrder(order.no))]
+    elif order.state == "forming":
         steps.insert(0, Choice("退团", LeaveGroup(word="look")))
+    elif order.state in ("paid", "shipped"):
+        steps.insert(0, Choice("想退款", RefundOrder(order.no)))
     said = reply("everyday/change", *steps, order=order, unpaid=order.state in UNPAID)
     return said.now_seen("order", order.no)
 
@@ -212,26 +242,6 @@ async def wrong(
     order = await _newest(orders, me, talk.shown("order", now), Which.ALL)
     said = reply("everyday/wrong", Choice("人工", Person()), order=order, phone=figures.service.phone)
     return said.now_seen("order", order.no) if order is not None else _aside(said)
-
-
-@shop.on()
-async def freight(ask: Freight, me: Me, figures: Figures, cart: CartGlance) -> Reply:
-    """The rule in one line; with a cart, what is missing to free shipping."""
-    total = sum(line.sum_fen for line in (await cart.basket(me.id)).lines)
-    free = figures.order.freight_free_from_fen
-    return _aside(
-        reply(
-            "everyday/freight", fee=figures.order.freight_fen, free=free, missing=max(0, free - total) if total else 0
-        )
-    )
-
-
-@shop.on("coupons")
-async def discounts(ask: Discounts, catalog: Catalog, figures: Figures) -> Reply:
-    """What there is for everybody now; the shop does not haggle."""
-    deals = sum(bool(g.deals) for g in catalog.goods.values())
-    steps = [Choice("正在拼的团", Groups())] if deals else [Choice("商品", Browse())]
-    return _aside(reply("everyday/discounts", *steps, deals=deals, free=figures.order.freight_free_from_fen))
 
 
 @shop.on()
@@ -270,8 +280,14 @@ def _named(words: tuple[str, ...], catalog: Catalog) -> list[str]:
 
 
 @shop.on()
-async def about(ask: AboutShop, answers: AnswerGlance, figures: Figures) -> Reply:
-    """The shop's own answer."""
+async def about(
+    ask: AboutShop, answers: AnswerGlance, promises: PromiseGlance, figures: Figures, now: datetime
+) -> Reply:
+    """The shop's own answer; when things leave, its promise goes before what was once written about it."""
+    if ask.topic == "delivery_time":
+        rule = await promises.now(figures)
+        if rule.resting(now) or rule.cutoff or rule.hours != figures.order.promise_hours:
+            return _aside(reply("everyday/leaves", rule=rule, resting=rule.resting(now)))
     if ask.topic == "pay_ways":
         return _aside(reply("everyday/pay_ways", cashier=figures.cashier, pay_words=figures.service.pay_words))
     if ask.topic == "who_answers":

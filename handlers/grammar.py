@@ -60,7 +60,8 @@ class Phrase:
 
 
 def phrase(text: str, kind: type[Intent], fixed: dict[str, object]) -> Phrase:
-    """Compile "参团 {group}": the space may be missing before a code or number, before words only if not written."""
+    """Compile "参团 {group}": the space may be missing before a code or number, before words only if not written;
+    a colon is as good as a space: 备注:放门口."""
     source, slots, rank, literals = "", [], [], 0
     space = False
     for found in _PART.finditer(text):
@@ -70,7 +71,7 @@ def phrase(text: str, kind: type[Intent], fixed: dict[str, object]) -> Phrase:
             continue
         if name is not None:
             slot = slot_of(kind, name)
-            source += r"\s+" if space and slot.rank == 3 and source else r"\s*" if source else ""
+            source += r"(?:\s+|\s*:\s*)" if space and slot.rank == 3 and source else r"\s*" if source else ""
             source += f"(?P<{name}>{slot.pattern})"
             slots.append((name, slot))
             rank.append(slot.rank)

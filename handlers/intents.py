@@ -106,7 +106,7 @@ class SaysPaid(Intent, verb="sayspaid", changes=True, personal=True): order: Ord
 @dataclass(frozen=True)
 class MyRefund(Coded, verb="refunded", personal=True): pass
 @dataclass(frozen=True)
-class ChangeOrder(Coded, verb="change", personal=True): pass
+class ChangeOrder(Coded, verb="change", personal=True): what: str = ""
 @dataclass(frozen=True)
 class SomethingWrong(Coded, verb="wrong", personal=True): pass
 @dataclass(frozen=True)
@@ -127,6 +127,8 @@ class Anger(Coded, verb="anger", changes=True): pass
 class Person(Coded, verb="person", changes=True): pass
 @dataclass(frozen=True)
 class Forget(Coded, verb="forget", personal=True): pass
+@dataclass(frozen=True)
+class ForgetNow(Intent, verb="forgetnow", changes=True, personal=True): pass
 
 # -- the cart (cart) -----------------------------------------------------------------------------------
 @dataclass(frozen=True)
@@ -175,6 +177,8 @@ class PayByToken(Intent, verb="paybytoken", changes=True): ticket: PayTicket = "
 class ListOrders(Coded, verb="orders", personal=True): which: str = ""; after: str = ""
 @dataclass(frozen=True)
 class ShowOrder(Coded, verb="order", personal=True): order: OrderNo = ""
+@dataclass(frozen=True)
+class OrderInWords(Intent, verb="orderinwords", personal=True): order: OrderNo = ""
 @dataclass(frozen=True)
 class PayOrder(Coded, verb="payorder", personal=True): order: OrderNo = ""
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from handlers.intents import (
     ChangeOrder,
     Discounts,
     Forget,
+    ForgetNow,
     Freight,
     ListOrders,
     MyParcel,
@@ -27,11 +28,14 @@ from handlers.intents import (
 )
 from handlers.replies import Choice, Post, Reply, reply
 from handlers.routing import Hearing, shop
+from models.address import Addresses
 from models.answer import AnswerGlance
 from models.figures import Figures
 from models.follower import Follower, Me
 from models.orderglance import OrderGlance, Which
+from models.refund import RefundGlance
 from models.staff import Role, StaffRoom
+from models.subscription import Subscriptions
 from models.talk import Talking
 from models.words import bare
 
@@ -128,12 +132,36 @@ async def person(
     return replace(reply("everyday/person", hours=hours, phone=phone), keeps=True)
 
 
-@shop.on("注销", "注销账号", "注销账户", "删除我的资料", "注销确认", "forget me")
-async def forget(ask: Forget, me: Me, orders: OrderGlance) -> Reply:
-    """Being forgotten waits for open orders; nothing is erased by one word."""
-    waiting = await orders.unfinished(me.id)
-    steps = (Choice("订单", ListOrders()),) if waiting else (Choice("人工", Person()),)
-    return replace(reply("everyday/forget", *steps, waiting=len(waiting)), keeps=True)
+@shop.on("注销", "注销账号", "注销账户", "删除我的资料", "forget me")
+async def forget(ask: Forget, me: Me, orders: OrderGlance, refunds: RefundGlance) -> Reply:
+    """Being forgotten waits for open orders and refunds; nothing is erased by one word."""
+    waiting, back = len(await orders.unfinished(me.id)), await refunds.under_way(me.id)
+    steps = (Choice("订单", ListOrders()),) if waiting or back else ()
+    return replace(reply("everyday/forget", *steps, waiting=waiting, back=back), keeps=True)
+
+
+@shop.on("注销确认", "确认注销", "forget me now")
+async def forget_now(
+    ask: ForgetNow,
+    me: Follower,
+    orders: OrderGlance,
+    refunds: RefundGlance,
+    addresses: Addresses,
+    subscriptions: Subscriptions,
+    staff: StaffRoom,
+    post: Post,
+    now: datetime,
+) -> Reply:
+    """The word taken: pushes stop and the address book is emptied at once; of the rest the owner is told."""
+    waiting, back = len(await orders.unfinished(me.id)), await refunds.under_way(me.id)
+    if waiting or back:
+        return reply("everyday/forget", Choice("订单", ListOrders()), waiting=waiting, back=back)
+    await subscriptions.leave_all(me.id, "注销确认")
+    for _ in range(await addresses.count(me.id)):
+        await addresses.forget(me.id, 1)
+    for one in await staff.on_duty(Role.OWNER):
+        post.tell(one, reply("everyday/wants_out", called=me.called), key=f"forget:{me.id}:{one}:{now:%Y%m%d}")
+    return reply("everyday/forgotten")
 
 
 def confusing(said: str) -> bool:

@@ -15,6 +15,7 @@ from handlers.intents import (
     ChangeAddress,
     LeaveGroup,
     ListOrders,
+    OrderInWords,
     PayElsewhere,
     PayForMe,
     PayOrder,
@@ -29,7 +30,7 @@ from handlers.routing import Hearing, shop
 from models.base import draw
 from models.figures import Figures
 from models.follower import Follower, Me
-from models.order import UNPAID, Orders
+from models.order import UNPAID, NoSuchOrder, Orders
 from models.orderglance import OrderGlance, OrderSeen, Which
 from models.payment import Attempts
 from models.paytoken import TOKEN_LENGTH, PayTokens, friend_mark, token_hash
@@ -40,6 +41,7 @@ from models.talk import Talking
 
 PAGE = 6
 _NO = re.compile(r"[2-9a-hjkmnp-z]{8}")
+_NO_INSIDE = re.compile(rf"(?<![0-9a-z]){_NO.pattern}(?![0-9a-z])")
 
 
 def line_of(order: OrderSeen, intent: Intent | None = None) -> Choice:
@@ -66,6 +68,24 @@ def bare_number(hearing: Hearing) -> Intent | None:
     if _NO.fullmatch(said) and not said.isdigit() and not said.isalpha():
         return ShowOrder(said.upper())
     return None
+
+
+@shop.cue(240)
+def number_among_words(hearing: Hearing) -> Intent | None:
+    """Words that hold an order's number are about that order; they never reach the search."""
+    for found in _NO_INSIDE.findall(hearing.said):
+        if not found.isdigit() and not found.isalpha():
+            return OrderInWords(found.upper())
+    return None
+
+
+@shop.on()
+async def in_words(ask: OrderInWords, me: Me, orders: OrderGlance) -> Reply | Intent:
+    """The order whose number stood in the sentence; somebody else's is no order at all."""
+    try:
+        return ShowOrder((await orders.by_no(ask.order, me.id)).no)
+    except NoSuchOrder:
+        return reply("orders/not_among_yours", Choice("我的订单", ListOrders()), no=ask.order)
 
 
 async def _subject(
@@ -99,7 +119,7 @@ def _steps(order: OrderSeen) -> list[Choice]:
         return [Choice("去付款", PayOrder(order.no)), Choice("取消订单", CancelOrder(order.no))]
     if order.state == "shipped":
         return [Choice("看物流", TrackOrder(order.no)), Choice("确认收货", ReceiveOrder(order.no))]
-    if order.changeable:
+    if order.changeable and order.where:
         return [Choice("改地址", ChangeAddress(order.no)), Choice("想退款", RefundOrder(order.no))]
     if order.state in ("paid", "forming"):
         return [Choice("想退款", RefundOrder(order.no))]

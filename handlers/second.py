@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import datetime
 
@@ -19,7 +20,7 @@ from handlers.intents import (
     ShowOrder,
 )
 from handlers.replies import Choice, Post, Reply, ask, listing, reply
-from handlers.routing import shop
+from handlers.routing import Hearing, shop
 from models import amend
 from models.address import BOOK, PIECES, Addresses, AddressGlance, AddressUnclear, read_label, titled
 from models.base import Work
@@ -30,17 +31,21 @@ from models.orderglance import OrderGlance, OrderSeen
 from models.prices import yuan
 from models.request import Requests
 from models.staff import Role, StaffRoom
-from models.words import is_no, plain
+from models.words import has_phone, is_no, looks_like_address, plain
 
 LONGEST = 600  # characters of an address and its pieces
 LINES = 6
+_TO_THERE = re.compile(
+    r"(?:请|麻烦)?(?:帮我)?(?:把)?(?:收货)?(?:地址)?(?:改|换)(?:一下|下|个)?(?:收货)?(?:地址|寄到|寄|到|成|为|送到|[\s::,])+"
+)
 
 
 async def _meant(no: str, me: Follower, orders: OrderGlance) -> list[OrderSeen]:
-    """The order that is named, or on screen; else all that may still change; [] when there is none."""
+    """The order that is named, or on screen; else all that may still change, else those on their way; [] for none."""
     if no:
         return [await orders.by_no(no, me.id)]
-    return [order for order in await orders.unfinished(me.id, LINES) if order.changeable]
+    unfinished = await orders.unfinished(me.id, LINES)
+    return [o for o in unfinished if o.changeable] or [o for o in unfinished if o.state in ("paid", "shipped")]
 
 
 def _which(found: list[OrderSeen], act: type[Intent], **said: str) -> Reply:
@@ -97,6 +102,10 @@ async def change_address(
     found = await _meant(wish.order, me, glance)
     if len(found) > 1:
         return _which(found, ChangeAddress, line=wish.line)
+    if found and found[0].pickup_code:
+        return reply(
+            "second/fetched", Choice("看订单", ShowOrder(found[0].no)), Choice("人工", Person()), order=found[0]
+        )
     if not found or found[0].state in ("closed", "completed") or not found[0].ships:
         return SetAddress(line=wish.line)
     order = found[0]
@@ -131,6 +140,15 @@ async def change_address(
     after = await glance.by_no(order.no, me.id)
     where = to.one_line() if typed else to.masked()
     return _done("second/address", after, where=where, back_fen=changed.back_fen, was_fen=order.total_fen)
+
+
+@shop.cue(85)
+def to_there(hearing: Hearing) -> Intent | None:
+    """改地址张三138…, 地址改成…, 帮我改寄…: without a space, too, it is the order's matter and not the book's."""
+    found = _TO_THERE.match(hearing.raw)
+    if not found or not (has_phone(hearing.raw) or looks_like_address(hearing.raw)):
+        return None
+    return ChangeAddress(hearing.talk.shown("order", hearing.now), hearing.raw[found.end() :])
 
 
 @shop.on("自提 {order}", "自提", "到店自提", "我自己来取", "pick up {order}", "pick up")

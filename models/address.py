@@ -166,6 +166,10 @@ class Addresses(Shelf[Address]):
         )
         return list(found.scalars())
 
+    async def count(self, follower_id: int) -> int:
+        """How many places this person keeps."""
+        return len(await self.book(follower_id))
+
     async def of(self, follower_id: int) -> Address | None:
         """Where this follower's parcels go, None when nobody has said."""
         return max(await self.book(follower_id), key=_meant, default=None)

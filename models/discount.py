@@ -108,6 +108,15 @@ class Discounts(Shelf[TimedDiscount]):
 class DiscountGlance(Glance):
     """Timed discounts, read only."""
 
+    async def all(self, now: datetime) -> list[Running]:
+        """All that run now, the best first."""
+        rows = await self.reader.all(
+            select(TimedDiscount.product_id, TimedDiscount.percent, TimedDiscount.ends)
+            .where(TimedDiscount.begins <= now, TimedDiscount.ends > now, TimedDiscount.stopped.is_(None))
+            .order_by(TimedDiscount.percent.desc(), TimedDiscount.id)
+        )
+        return [Running(*row) for row in rows]
+
     async def on(self, product_id: int, now: datetime) -> Running | None:
         """The best one that runs on this product."""
         return (await running(self.reader, [product_id], now)).get(product_id)

@@ -91,6 +91,7 @@ class OrderSeen:
     made: datetime
     pay_until: datetime
     paid_at: datetime | None
+    promise_hours: int
     promise_after: datetime | None
     promised_at: datetime | None
     promised_again: datetime | None

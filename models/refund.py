@@ -12,7 +12,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from models import ledger
 from models.base import Base, Contended, Event, Glance, Invariant, Moment, Refusal, Shelf
-from models.order import Orders
+from models.order import Order, Orders
 from models.payment import Payment, Payments
 
 TRY_MINUTES = (1, 2, 5, 15, 30, 60)  # the cashier takes two requests for one order at least a minute apart
@@ -257,6 +257,17 @@ class RefundSeen:
     done_at: datetime | None
 
 
+@dataclass(frozen=True)
+class RefundTold:
+    """A refund as its owner is told of it among others; `by_hand`: the shop gives it back itself."""
+
+    no: str
+    amount_fen: int
+    state: str
+    done_at: datetime | None
+    by_hand: bool
+
+
 class RefundGlance(Glance):
     """Refunds, read only."""
 
@@ -285,6 +296,28 @@ class RefundGlance(Glance):
             .where(Refund.state.not_in(["done", "failed"]), Refund.tries > 0, Payment.source != "hand")
         )
         return (int(row[0]), int(row[1])) if row is not None else (0, 0)
+
+    async def under_way(self, follower_id: int) -> int:
+        """How many of one person's refunds have not gone back yet."""
+        row = await self.reader.one(
+            select(func.count())
+            .select_from(Refund)
+            .join(Order, Order.id == Refund.order_id)
+            .where(Order.follower_id == follower_id, Refund.state != "done")
+        )
+        return int(row[0]) if row is not None else 0
+
+    async def of_follower(self, follower_id: int, limit: int) -> list[RefundTold]:
+        """One person's refunds, the newest first."""
+        rows = await self.reader.all(
+            select(Order.no, Refund.amount_fen, Refund.state, Refund.done_at, Payment.source)
+            .join(Payment, Payment.id == Refund.payment_id)
+            .join(Order, Order.id == Refund.order_id)
+            .where(Order.follower_id == follower_id)
+            .order_by(Refund.id.desc())
+            .limit(limit)
+        )
+        return [RefundTold(no, fen, state, at, source == "hand") for no, fen, state, at, source in rows]
 
     async def of_order(self, order_id: int) -> list[RefundSeen]:
         rows = await self.reader.all(

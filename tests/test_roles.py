@@ -83,6 +83,7 @@ INTENTS: dict[str, tuple[Role, str]] = {
     "Person": (ANYONE, "人工"),
     "NotOffered": (ANYONE, "抽奖"),
     "Forget": (ANYONE, "注销"),
+    "ForgetNow": (ANYONE, "注销确认"),
     # the cart
     "ShowCart": (ANYONE, "购物车"),
     "AddToCart": (ANYONE, "加 A1"),
@@ -106,6 +107,7 @@ INTENTS: dict[str, tuple[Role, str]] = {
     "StartPay": (ANYONE, ""),
     "ListOrders": (ANYONE, "订单"),
     "ShowOrder": (ANYONE, "订单 K7M2P9QA"),
+    "OrderInWords": (ANYONE, ""),
     "PayOrder": (ANYONE, "付款"),
     "PayByToken": (ANYONE, "付款 K7M2P9QA-T7X"),
     "PayElsewhere": (ANYONE, "微信付 K7M2P9QA"),
