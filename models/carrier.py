@@ -8,7 +8,7 @@ from models.base import Invariant
 
 # (name, other names, pattern of its parcel numbers); digits alone fit several carriers, and then the clerk is asked.
 CARRIERS: tuple[tuple[str, tuple[str, ...], str], ...] = (
-    ("顺丰", ("顺丰速运", "顺丰快递", "sf"), r"SF[0-9]{3,15}"),
+    ("顺丰", ("顺丰速运", "顺丰快递", "sf"), r"SF[0-9]{3,15}|[0-9]{12}"),
     ("京东", ("京东快递", "京东物流", "jd"), r"JD[0-9A-Z]{5,20}"),
     ("圆通", ("圆通速递", "圆通快递", "yto"), r"YT[0-9]{5,15}|[0-9]{12}"),
     ("中通", ("中通快递", "zto"), r"(?:ZTO?|7[0-9])[0-9]{10,13}"),

@@ -17,6 +17,10 @@ class NoSuchLine(Refusal):
     """The order has no line of this number that travels. Facts: order, line, count."""
 
 
+class FetchedNotSent(Refusal):
+    """Its buyer fetches it at the shop. Facts: order."""
+
+
 class LineSent(Refusal):
     """The line left in another parcel. Facts: order, line, carrier, tracking."""
 
@@ -61,8 +65,10 @@ class Parcels(Shelf[Parcel]):
         """These lines (by place, from 1; none: all that are left) leave under this number.
 
         The same again changes nothing; another number for lines that have left puts theirs right. Raises NotNow,
-        NoSuchLine, LineSent, AllSent.
+        FetchedNotSent, NoSuchLine, LineSent, AllSent.
         """
+        if order.pickup_code:
+            raise FetchedNotSent(order=order.no)
         lines = await Orders(self.work).lines(order.id)
         travels = {n: line for n, line in enumerate(lines, 1) if line.ships}
         for n in places:

@@ -1,12 +1,15 @@
 """From paid to received: parcels, goods that do not travel, promises kept or apologised for, shops that cancel."""
 
 import re
+from dataclasses import replace
 
 import pytest
 from follower import Follower
 from sqlalchemy import text
 from test_sale import GREEN, WHERE, broken, customer, number, orders, told
 from town import Town
+
+from models import carrier
 
 
 async def _sql(town: Town, statement: str) -> None:
@@ -39,7 +42,7 @@ async def _paid(town: Town, mei: Follower, what: str = GREEN, spec: str = "1") -
     return number(placed)
 
 
-def _digits(words: str) -> str:
+def digits(words: str) -> str:
     found = re.search(r"确认 ([0-9]{4})", words)
     assert found, words
     return found[1]
@@ -208,7 +211,7 @@ async def test_an_order_the_shop_cannot_keep_is_cancelled_and_paid_back_in_full(
     asked = (await boss.says(f"取消 {no} 缺货")).text
     assert "¥27 会全额退给买家" in asked
     assert "待发货" in (await mei.says(f"订单 {no}")).text
-    assert "正在退给买家" in (await boss.says(f"确认 {_digits(asked)}")).text
+    assert "正在退给买家" in (await boss.says(f"确认 {digits(asked)}")).text
     await town.later(minutes=2)
     await town.later(minutes=2)
     news = told(mei)
@@ -234,7 +237,7 @@ async def test_a_timed_discount_runs_from_its_confirmation_to_its_end(town: Town
     asked = (await boss.says("限时 A11 9折 到3月5日")).text
     assert "¥19 → ¥17.1" in asked
     assert "限时" not in (await orders(mei, GREEN)).text
-    assert "开始了" in (await boss.says(f"确认 {_digits(asked)}")).text
+    assert "开始了" in (await boss.says(f"确认 {digits(asked)}")).text
     placed = await orders(mei, "买 A11 x2")
     assert "限时9折 -¥3.8" in placed.text
     assert "合计 ¥42.2" in placed.text
@@ -248,8 +251,42 @@ async def test_a_timed_discount_says_what_is_missing_and_can_be_stopped(town: To
     boss, mei = await town.owner(), await customer(town, "小美")
     assert "打几折" in (await boss.says("限时 A11 便宜点")).text
     asked = (await boss.says("限时 全店 85折 3天")).text
-    await boss.says(f"确认 {_digits(asked)}")
+    await boss.says(f"确认 {digits(asked)}")
     assert "限时8.5折" in (await orders(mei, GREEN)).text
     assert "恢复原价" in (await boss.says("停限时")).text
     assert "限时" not in (await orders(mei, "买 A11 x2")).text
     assert "全国" in (await boss.says("运费表")).text
+
+
+# -- what is fetched -------------------------------------------------------------------------------------
+
+
+async def test_an_order_is_fetched_with_its_code_and_never_sent(town: Town) -> None:
+    house = town.stage.house
+    house.figures = house.desk.figures = replace(
+        house.figures, order=replace(house.figures.order, pickup_at="湖滨路8号")
+    )
+    boss, mei = await town.owner(), await customer(town, "小美")
+    placed = await orders(mei, GREEN)
+    assert "湖滨路8号" in (await mei.says("可以自提吗")).text
+    fetched = (await mei.says("自提")).text
+    assert "合计 ¥19" in fetched
+    await mei.pays(placed)
+    await town.settles()
+    no, code = number(placed), str(re.search(r"自提码 ([2-9A-HJ-NP-Z]{6})", fetched)[1])  # type: ignore[index]
+    assert f"报自提码 {code}" in (await mei.says("发货了吗")).text
+    assert "不用地址" in (await mei.says("改地址 李四 13900139000 上海市浦东新区世纪大道100号")).text
+    assert "没有要发的货" in (await boss.says("待发货")).text
+    assert "到店自提的，不用发货" in (await boss.says(f"发货 {no} SF1234567890")).text
+    assert "已核销" in (await boss.says(f"核销 {code}")).text
+    assert "已经取走" in (await boss.says(f"核销 {code}")).text
+    assert "已完成" in (await mei.says(f"订单 {no}")).text
+    assert not await broken(town)
+
+
+@pytest.mark.parametrize(
+    ("tracking", "carriers"),
+    [("SF1234567890", ["顺丰"]), ("123456789012", ["顺丰", "圆通"]), ("7712345678901", ["中通", "申通"]), ("7", [])],
+)
+def test_a_carrier_is_known_by_its_numbers_and_asked_for_when_two_fit(tracking: str, carriers: list[str]) -> None:
+    assert carrier.of_number(tracking) == carriers
