@@ -16,6 +16,7 @@ FEATURES = (
     "payment",
     "orders",
     "second",
+    "supplement",
     "fulfilment",
     "again",
     "groupbuy",

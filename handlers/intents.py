@@ -202,6 +202,10 @@ class ChangeSpec(Intent, verb="changespec", changes=True, personal=True): order:
 @dataclass(frozen=True)
 class PickUp(Intent, verb="pickup", changes=True, personal=True): order: OrderNo = ""
 @dataclass(frozen=True)
+class PaySupplement(Coded, verb="paymore", personal=True): order: OrderNo = ""
+@dataclass(frozen=True)
+class DropSupplement(Coded, verb="dropmore", changes=True, personal=True): order: OrderNo = ""
+@dataclass(frozen=True)
 class NoteOrder(Intent, verb="note", changes=True, personal=True): order: OrderNo = ""; words: Words = ""
 
 # -- group-buys (groupbuy) -----------------------------------------------------------------------------
@@ -355,6 +359,8 @@ class RefundSeen(Intent, verb="refundseen", changes=True, role=Role.HOUSE): out_
 class AskAgain(Intent, verb="askagain", changes=True, role=Role.HOUSE): out_trade_no: str = ""
 @dataclass(frozen=True)
 class CloseOverdue(Intent, verb="closeoverdue", changes=True, role=Role.HOUSE): order: str = ""
+@dataclass(frozen=True)
+class EndSupplement(Intent, verb="endmore", changes=True, role=Role.HOUSE): order: str = ""
 @dataclass(frozen=True)
 class WarnPromise(Intent, verb="warnpromise", changes=True, role=Role.HOUSE): order: str = ""
 @dataclass(frozen=True)

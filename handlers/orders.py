@@ -13,12 +13,14 @@ from handlers.intents import (
     CancelOrder,
     CancelQuestion,
     ChangeAddress,
+    DropSupplement,
     LeaveGroup,
     ListOrders,
     OrderInWords,
     PayElsewhere,
     PayForMe,
     PayOrder,
+    PaySupplement,
     Person,
     ReceiveOrder,
     RefundOrder,
@@ -119,6 +121,8 @@ def _steps(order: OrderSeen) -> list[Choice]:
         return [Choice("去付款", PayOrder(order.no)), Choice("取消订单", CancelOrder(order.no))]
     if order.state == "shipped":
         return [Choice("看物流", TrackOrder(order.no)), Choice("确认收货", ReceiveOrder(order.no))]
+    if order.waits_until is not None:
+        return [Choice("补差价", PaySupplement(order.no)), Choice("不换了", DropSupplement(order.no))]
     if order.changeable and order.where:
         return [Choice("改地址", ChangeAddress(order.no)), Choice("想退款", RefundOrder(order.no))]
     if order.state in ("paid", "forming"):
@@ -127,11 +131,14 @@ def _steps(order: OrderSeen) -> list[Choice]:
 
 
 @shop.on("付款 {order}", "付款", "去付款", "支付", "支付 {order}", "pay {order}", "pay")
-async def pay(ask: PayOrder, me: Me, orders: OrderGlance, figures: Figures, now: datetime) -> Reply:
-    """The pay link again, with the sum and until when."""
+async def pay(ask: PayOrder, me: Me, orders: OrderGlance, figures: Figures, now: datetime) -> Reply | Intent:
+    """The pay link again, with the sum and until when; of a paid order, that of what a change of it costs more."""
     found = await _subject(ask.order, me, orders, Which.UNPAID, PayOrder, "orders/nothing_to_pay")
     if isinstance(found, Reply):
-        return found
+        waits = found.template == "orders/nothing_to_pay" and await orders.waiting(me.id)
+        return PaySupplement(waits[0].no) if waits else found
+    if found.waits_until is not None:
+        return PaySupplement(found.no)
     if found.state != "pending" or found.pay_until <= now:
         said = reply("orders/pay", Choice("看订单", ShowOrder(found.no)), order=found, open=False)
         return said.now_seen("order", found.no)

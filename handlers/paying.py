@@ -15,9 +15,11 @@ from models.figures import Figures
 from models.follower import FRIEND, FollowerGlance
 from models.order import NoSuchOrder, Orders
 from models.orderglance import OrderGlance
-from models.payment import Attempt, AttemptGlance, Attempts, held
+from models.payment import Attempt, AttemptGlance, Attempts
 from models.paytoken import TOKEN_LENGTH, PayTokens, friend_mark, token_hash
 from models.seal import Keys
+from models.settlement import end, held
+from models.supplement import Supplements, bill_at, both
 
 TOKEN = "token"
 """Where WeChat Pay cannot be called: the page shows words to be said to the WeChat account instead."""
@@ -37,7 +39,11 @@ async def show_pay(
     seen = await orders.by_pay_code(ask.code)
     if seen.state == "pending" and not figures.cashier:
         return _page(seen.state, seen.total_fen, seen.pay_until, now, state="hand")
-    code = await attempts.code_of(seen.order_id, ask.way, ask.payer, now) if seen.state == "pending" else ""
+    code = (
+        await attempts.code_of(seen.order_id, seen.supplement_id, ask.way, ask.payer, now)
+        if seen.state == "pending"
+        else ""
+    )
     shown = _page(seen.state, seen.total_fen, seen.pay_until, now, ask.way, code)
     return await _for_a_friend(shown, ask, seen.order_id, orders, followers, keys)
 
@@ -64,7 +70,7 @@ async def _for_a_friend(
 @shop.on()
 async def start_pay(
     ask: StartPay,
-    orders: Orders,
+    work: Work,
     glance: OrderGlance,
     followers: FollowerGlance,
     attempts: Attempts,
@@ -78,21 +84,22 @@ async def start_pay(
     An attempt that was made for another way or payer is closed first. What the cashier will not close stays the live
     one, and the second time (`again`) the page says so.
     """
-    order = await orders.by_pay_code(ask.code)
+    bill = await bill_at(work, ask.code)
+    order_id, _ = both(bill)
 
     async def page(way: str = ask.way, code: str = "", state: str = "", ticket: str = "") -> Reply:
-        shown = _page(order.state, order.total_fen, order.pay_until, now, way, code, state, ticket)
-        return await _for_a_friend(shown, ask, order.id, glance, followers, keys)
+        shown = _page(bill.state, bill.total_fen, bill.pay_until, now, way, code, state, ticket)
+        return await _for_a_friend(shown, ask, order_id, glance, followers, keys)
 
-    if not order.payable or order.pay_until <= now:
+    if not bill.payable or bill.pay_until <= now:
         return await page()
     if not figures.cashier:
         return await page(state="hand")
     if ask.way == TOKEN:
         token = draw(TOKEN_LENGTH)
-        await tokens.offer(order.id, token_hash(order.no, token, keys.derive("paytoken")))
-        return await page(ticket=f"{order.no}-{token}")
-    attempt = await attempts.start(order, ask.way, ask.payer)
+        await tokens.offer(order_id, token_hash(bill.no, token, keys.derive("paytoken")))
+        return await page(ticket=f"{bill.no}-{token}")
+    attempt = await attempts.start(bill, ask.way, ask.payer)
     if not attempt.serves(ask.way, ask.payer, now):
         if ask.again:
             # A QR code is for anybody; what was made for one person is shown to nobody else.
@@ -101,7 +108,7 @@ async def start_pay(
         return replace(await page(state="changing"), errand=CloseTrade(attempt.out_trade_no), awaits=True)
     if attempt.code_url:
         return await page(code=attempt.code_url)
-    return replace(await page(state="asking"), errand=_prepay(attempt, order.no, figures), awaits=True)
+    return replace(await page(state="asking"), errand=_prepay(attempt, bill.no, figures), awaits=True)
 
 
 def _prepay(attempt: Attempt, no: str, figures: Figures) -> Prepay:
@@ -147,41 +154,44 @@ async def prepay_made(fact: PrepayMade, work: Work, post: Post, now: datetime) -
     found = await held(work, fact.out_trade_no)
     if found is None:
         return reply("desk/silent")
-    order, attempt = found
+    _, bill, attempt = found
     if attempt.open:
         attempt.offer(fact.code_url, now)
     elif attempt.state == "closed":
         post.send(CloseTrade(attempt.out_trade_no), key=f"close:{attempt.out_trade_no}:late")
-    shown = attempt.code_url if order.payable and attempt.open else ""
-    return _page(order.state, order.total_fen, order.pay_until, now, attempt.way, shown)
+    shown = attempt.code_url if bill.payable and attempt.open else ""
+    return _page(bill.state, bill.total_fen, bill.pay_until, now, attempt.way, shown)
 
 
 @shop.on()
-async def prepay_refused(fact: PrepayRefused, work: Work, orders: Orders, post: Post, now: datetime) -> Reply:
+async def prepay_refused(fact: PrepayRefused, work: Work, post: Post, now: datetime) -> Reply:
     """The cashier takes no such order; "paid" means that we have missed something."""
     found = await held(work, fact.out_trade_no)
     if found is None:
         return reply("desk/silent")
-    order, attempt = found
+    order, bill, attempt = found
     if fact.means in ("paid", "used"):
         post.send(AskTrade(attempt.out_trade_no), key=f"ask:{attempt.out_trade_no}:{fact.means}")
     elif attempt.state == "new":
         attempt.state = "refused"
-        if order.state == "closing":
-            await orders.close(order, order.closed_cause)
-    state = "refused" if order.payable else ""
-    return _page(order.state, order.total_fen, order.pay_until, now, attempt.way, state=state)
+        if bill.state == "closing":
+            await end(work, order, bill, bill.closed_cause)
+    state = "refused" if bill.payable else ""
+    return _page(bill.state, bill.total_fen, bill.pay_until, now, attempt.way, state=state)
 
 
 # -- said to the WeChat account by whoever pays ----------------------------------------------------------
 
 
 @shop.on("付款 {ticket}", "支付 {ticket}", "pay {ticket}")
-async def by_token(wish: PayByToken, orders: Orders, tokens: PayTokens, figures: Figures, keys: Keys) -> Reply:
+async def by_token(
+    wish: PayByToken, orders: Orders, supplements: Supplements, tokens: PayTokens, figures: Figures, keys: Keys
+) -> Reply:
     """The pay link for whoever says the token: it pays, and tells nothing. That one was wrong is kept, so it counts."""
     no, _, token = wish.ticket.partition("-")
     order = await orders.find(no)
     if order is None or not await tokens.spend(order.id, token_hash(no, token, keys.derive("paytoken"))):
         return replace(reply("payment/token_wrong"), refused=True, keeps=True)
-    url = f"{figures.public_url}/pay/{order.pay_code}"
-    return reply("payment/token_good", payable=order.payable, url=url, total_fen=order.total_fen)
+    bill = await supplements.open_of(order.id) or order
+    url = f"{figures.public_url}/pay/{bill.pay_code}"
+    return reply("payment/token_good", payable=bill.payable, url=url, total_fen=bill.total_fen)

@@ -27,9 +27,9 @@ from models.figures import Figures
 from models.ledger import BATCH, Ledger, LedgerGlance
 from models.order import OrderClosed, OrderPaid, OrderReady, Orders
 from models.orderglance import OrderGlance, OrderSeen
-from models.payment import AttemptGlance, Attempts, Trade, held
+from models.payment import AttemptGlance, Attempts, Trade
 from models.refund import RefundDone, RefundGlance, Refunds, RefundStuck
-from models.settlement import CLOSING_AGAIN, MoneyCameLate, settle_refund, settle_trade
+from models.settlement import CLOSING_AGAIN, MoneyCameLate, held, settle_refund, settle_trade
 from models.staff import Role, StaffRoom
 
 log = logging.getLogger(__name__)
@@ -94,13 +94,13 @@ async def ask_the_cashier(attempts: AttemptGlance, now: datetime) -> Iterable[In
 
 @shop.on()
 async def ask_again(fact: AskAgain, work: Work, attempts: Attempts, post: Post) -> Reply:
-    """One question to the cashier; for an order that is to be closed, the wish to close it."""
+    """One question to the cashier; for what is to be closed, the wish to close it."""
     found = await held(work, fact.out_trade_no)
     if found is not None:
-        order, attempt = found
+        _, bill, attempt = found
         asked = attempt.asked
         if attempt.open and await attempts.ask_again(attempt):
-            closing = not order.payable  # to be closed, or paid under another number: nobody is to pay this one
+            closing = not bill.payable  # to be closed, or paid under another number: nobody is to pay this one
             errand = CloseTrade(attempt.out_trade_no) if closing else AskTrade(attempt.out_trade_no)
             post.send(errand, key=f"{'close' if closing else 'ask'}:{attempt.out_trade_no}:{asked}")
     return SILENT
@@ -194,7 +194,8 @@ async def tell_late(news: MoneyCameLate, staff: StaffRoom, post: Post) -> None:
         for who in await staff.on_duty(Role.MANAGER):
             post.tell(who, said, key=f"elsewhere:{news.transaction_id}:{who}")
         return
-    said = reply("payment/late", no=news.no, amount_fen=news.amount_fen, cause=news.cause, minutes=news.minutes)
+    facts = {"cause": news.cause, "minutes": news.minutes, "extra": news.extra}
+    said = reply("payment/late", no=news.no, amount_fen=news.amount_fen, **facts)
     post.tell(news.follower_id, said, key=f"late:{news.transaction_id}")
 
 

@@ -12,6 +12,7 @@ from handlers.intents import (
     CancelOrder,
     ChangeAddress,
     ChangeSpec,
+    DropSupplement,
     NoteOrder,
     PayOrder,
     Person,
@@ -31,6 +32,7 @@ from models.orderglance import OrderGlance, OrderSeen
 from models.prices import yuan
 from models.request import Requests
 from models.staff import Role, StaffRoom
+from models.supplement import Supplement
 from models.words import has_phone, is_no, looks_like_address, plain
 
 LONGEST = 600  # characters of an address and its pieces
@@ -56,6 +58,13 @@ def _which(found: list[OrderSeen], act: type[Intent], **said: str) -> Reply:
 def _done(template: str, order: OrderSeen, **facts: object) -> Reply:
     step = Choice("去付款", PayOrder(order.no)) if order.state == "pending" else Choice("看订单", ShowOrder(order.no))
     return reply(template, step, order=order, **facts).now_seen("order", order.no)
+
+
+def _costs_more(order: OrderSeen, asked: Supplement, to: str, figures: Figures) -> Reply:
+    """Nothing has changed yet: the sum, its own pay link, and until when the order waits for it."""
+    steps = (Choice("不换了", DropSupplement(order.no)), Choice("看订单", ShowOrder(order.no)))
+    url = f"{figures.public_url}/pay/{asked.pay_code}"
+    return reply("supplement/asked", *steps, order=order, asked=asked, to=to, url=url).now_seen("order", order.no)
 
 
 async def _request(order: OrderSeen, what: str, words: str, staff: StaffRoom, post: Post, now: datetime) -> Reply:
@@ -139,6 +148,8 @@ async def change_address(
     await work.session.flush()
     after = await glance.by_no(order.no, me.id)
     where = to.one_line() if typed else to.masked()
+    if changed.supplement is not None:
+        return _costs_more(after, changed.supplement, where, figures)
     return _done("second/address", after, where=where, back_fen=changed.back_fen, was_fen=order.total_fen)
 
 
@@ -186,9 +197,10 @@ async def change_spec(
     glance: OrderGlance,
     staff: StaffRoom,
     post: Post,
+    figures: Figures,
     now: datetime,
 ) -> Reply:
-    """Another spec of the same goods; both stocks move in one step, what became cheaper goes back."""
+    """Another spec of the same goods; both stocks move in one step, the difference goes back or is asked for first."""
     found = await _meant(wish.order, me, glance)
     if len(found) > 1:
         return _which(found, ChangeSpec, spec=wish.spec)
@@ -220,9 +232,12 @@ async def change_spec(
         return asked.now_seen("order", seen.no)
     goods, sku = fits[0]
     before = line.words
-    changed = await amend.respec(work, order, line, sku, goods)
+    changed = await amend.respec(work, order, line, sku, goods, figures)
     await work.session.flush()
     after = await glance.by_no(seen.no, me.id)
+    if changed.supplement is not None:
+        now_is = " ".join(part for part in (line.name, sku.label, f"×{line.quantity}") if part)
+        return _costs_more(after, changed.supplement, now_is, figures)
     return _done("second/spec", after, before=before, now_is=line.words, back_fen=changed.back_fen)
 
 

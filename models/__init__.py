@@ -63,6 +63,11 @@ GLOSSARY: dict[str, str] = {
     "付款页": "models.order.Order.pay_code",
     "付款口令": "models.paytoken.PayToken",  # said to the WeChat account by whoever pays
     "代付": "handlers.intents.PayForMe",
+    "补差价": "models.supplement.Supplement",
+    "差价已付": "models.supplement.SupplementPaid",
+    "差价没付": "models.supplement.SupplementOver",
+    "不换了": "handlers.intents.DropSupplement",
+    "等补差价": "models.order.OrderWaits",
     "迟到的钱": "models.settlement.MoneyCameLate",
     "退款": "models.refund.Refund",
     "退款单号": "models.refund.Refund.out_refund_no",

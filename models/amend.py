@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import select
 
-from models import product
+from models import hold
 from models.address import Label
-from models.base import Contended, Invariant, Refusal, Work, fresh_code
+from models.base import Invariant, Refusal, Work, fresh_code
 from models.figures import Figures
 from models.freight import NoFreightThere, province_of, tariff
-from models.hold import Hold
 from models.order import Order, OrderLine, Orders
 from models.payment import Attempts
 from models.pricing import Line
 from models.product import Product, Sku, SoldOut
 from models.refund import Refunds
+from models.supplement import Supplement, Supplements
 
 LONGEST_NOTE = 100  # characters
 
 
 class Dearer(Refusal):
-    """It would cost more than what was paid. Facts: order, what (freight, spec), more_fen."""
+    """It would cost more than was paid, and that cannot be asked for. Facts: order, what (freight, spec), more_fen."""
 
 
 class BeingPaid(Refusal):
@@ -36,10 +35,14 @@ class SpecStays(Refusal):
 
 @dataclass(frozen=True)
 class Changed:
-    """What a change did to the money: `back_fen` goes back (paid), `total_fen` is the sum now."""
+    """What a change did to the money: `back_fen` goes back (paid), `total_fen` is the sum now.
+
+    `supplement`: it costs more; nothing has changed yet, and nothing will unless that is paid.
+    """
 
     back_fen: int
     total_fen: int
+    supplement: Supplement | None = None
 
 
 async def note(work: Work, order: Order, words: str, *, actor: str = "buyer") -> None:
@@ -58,49 +61,56 @@ async def freight_to(work: Work, order: Order, province: str, figures: Figures) 
 async def readdress(
     work: Work, order: Order, to: Label, figures: Figures, *, actor: str = "buyer", no_dearer: bool = False
 ) -> Changed:
-    """Send it elsewhere, at that place's freight, or with `no_dearer` at no more than was paid.
+    """Send it elsewhere, at that place's freight, which is asked for first, or with `no_dearer` at what was paid.
 
-    Raises NotNow, NoFreightThere, Dearer, BeingPaid.
+    Raises NotNow, OrderWaits, NoFreightThere, Dearer, BeingPaid.
     """
-    order.amend("address", work.now, actor=actor)
+    order.at_rest()
     freight_fen = await freight_to(work, order, province_of(to.region), figures)
     if no_dearer:
         freight_fen = min(freight_fen, order.freight_fen)
     less_fen = order.freight_fen - freight_fen
-    await _allowed(work, order, less_fen, "freight")
+    if await _dearer(work, order, less_fen, "freight", figures):
+        asked = await Supplements(work).ask_address(order, to, freight_fen, figures)
+        return Changed(0, order.total_fen, asked)
+    order.amend("address", work.now, actor=actor)
     order.freight_fen = freight_fen
     order.receiver, order.phone, order.region, order.detail = to.name, to.phone, to.region, to.detail
     return await _settled(work, order, less_fen)
 
 
 async def pick_up(work: Work, order: Order, *, actor: str = "buyer") -> Changed:
-    """Its buyer fetches it at the shop: no freight, and a code to show. Raises NotNow, BeingPaid."""
+    """Its buyer fetches it at the shop: no freight, and a code to show. Raises NotNow, OrderWaits, BeingPaid."""
+    order.at_rest()
     order.amend("pick up", work.now, actor=actor)
     less_fen = order.freight_fen
-    await _allowed(work, order, less_fen, "freight")
+    await _still_unpaid(work, order, less_fen)
     code = await fresh_code(work, Order.pickup_code, "", 6)
     order.freight_fen, order.ships, order.pickup_code = 0, False, code
     return await _settled(work, order, less_fen)
 
 
-async def respec(work: Work, order: Order, line: OrderLine, sku: Sku, goods: Product) -> Changed:
-    """Another spec of the same product in the same number, both stocks moved in this step.
+async def respec(work: Work, order: Order, line: OrderLine, sku: Sku, goods: Product, figures: Figures) -> Changed:
+    """Another spec of the same product in the same number, both stocks moved in this step; a dearer one is asked for.
 
-    The line keeps its discount in proportion. Raises NotNow, SpecStays, SoldOut, Dearer; Contended when somebody was
-    faster.
+    The line keeps its discount in proportion. Raises NotNow, OrderWaits, SpecStays, SoldOut, Dearer; Contended when
+    somebody was faster.
     """
     if order.play or order.state != "paid":
         raise SpecStays(order=order.no, why="play" if order.play else "unpaid")
+    order.at_rest()
     if sku.left < line.quantity:
         facts = {"product": goods.code, "name": goods.name, "spec": sku.label}
         raise SoldOut(**facts, left=max(0, sku.left), asked=line.quantity)
     gross = sku.price_fen * line.quantity
     old_gross = line.list_fen * line.quantity
     discount = line.discount_fen * gross // old_gross if old_gross else 0
-    order.amend(f"spec {line.spec} → {sku.label}"[:80], work.now)
     less_fen = line.amount_fen - (gross - discount)
-    await _allowed(work, order, less_fen, "spec")
-    await _swap(work, order, line.sku_id, sku.id, line.quantity)
+    if await _dearer(work, order, less_fen, "spec", figures):
+        asked = await Supplements(work).ask_spec(order, line, sku, discount, figures)
+        return Changed(0, order.total_fen, asked)
+    order.amend(f"spec {line.spec} → {sku.label}"[:80], work.now)
+    await hold.swap(work, order.id, line.sku_id, sku.id, line.quantity)
     order.goods_fen += gross - old_gross
     order.discount_fen += discount - line.discount_fen
     line.sku_id, line.spec, line.list_fen = sku.id, sku.label, sku.price_fen
@@ -108,13 +118,23 @@ async def respec(work: Work, order: Order, line: OrderLine, sku: Sku, goods: Pro
     return await _settled(work, order, less_fen)
 
 
-async def _allowed(work: Work, order: Order, less_fen: int, what: str) -> None:
-    """Dearer for what a paid order would cost more; BeingPaid when the sum would change under somebody's thumb."""
-    if order.state == "pending":
-        if less_fen and await Attempts(work).open_of(order.id) is not None:
-            raise BeingPaid(order=order.no)
-    elif less_fen < 0:
+async def _still_unpaid(work: Work, order: Order, less_fen: int) -> None:
+    """BeingPaid when the sum would change under somebody's thumb."""
+    if order.state == "pending" and less_fen and await Attempts(work).open_of(order.id) is not None:
+        raise BeingPaid(order=order.no)
+
+
+async def _dearer(work: Work, order: Order, less_fen: int, what: str, figures: Figures) -> bool:
+    """Whether a paid order would cost more, and that can be asked for.
+
+    Raises BeingPaid; Dearer in a play, which has its own time, and in a shop without a cashier.
+    """
+    await _still_unpaid(work, order, less_fen)
+    if order.state == "pending" or less_fen >= 0:
+        return False
+    if order.play or not figures.cashier:
         raise Dearer(order=order.no, what=what, more_fen=-less_fen)
+    return True
 
 
 async def _settled(work: Work, order: Order, less_fen: int) -> Changed:
@@ -134,31 +154,6 @@ async def _travelling(work: Work, order: Order) -> list[Line]:
         select(OrderLine, Sku.weight_g).join(Sku, Sku.id == OrderLine.sku_id).where(OrderLine.order_id == order.id)
     )
     return [Line(x.sku_id, x.quantity, x.list_fen, x.ships, x.discount_fen, weight_g=weight or 0) for x, weight in rows]
-
-
-async def _swap(work: Work, order: Order, old: int, new: int, quantity: int) -> None:
-    """The old spec back on the shelf, the new one off it; the lower id first, as everybody locks."""
-    for sku_id, by in sorted([(old, quantity), (new, -quantity)]):
-        await product.adjust(work, sku_id, by)
-    moved = await work.session.execute(
-        update(Hold)
-        .where(*_taken(order.id, old, quantity))
-        .values(thing=new)
-        .returning(Hold.id)
-        .execution_options(synchronize_session=False)
-    )
-    if moved.first() is None:
-        raise Contended
-
-
-def _taken(order_id: int, sku_id: int, quantity: int) -> tuple[Any, ...]:
-    return (
-        Hold.order_id == order_id,
-        Hold.kind == "stock",
-        Hold.thing == sku_id,
-        Hold.quantity == quantity,
-        Hold.state == "taken",
-    )
 
 
 async def other_specs(work: Work, order: Order, line: OrderLine) -> list[tuple[Product, Sku]]:

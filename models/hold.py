@@ -78,8 +78,15 @@ KINDS: dict[str, Kind] = {
         free=lambda work, c: product.release(work, c.thing, c.quantity),
         give_back=lambda work, c: product.adjust(work, c.thing, c.quantity),
     ),
+    "spec": Kind(  # what a paid order is to be changed to, while its supplement may be paid; `swap` makes it stock
+        reserve=lambda work, c: product.reserve(work, c.thing, c.quantity),
+        take=lambda work, c: product.take(work, c.thing, c.quantity),
+        free=lambda work, c: product.release(work, c.thing, c.quantity),
+        give_back=_nothing,
+    ),
 }
 _ORDER = list(KINDS)
+PIECES = ("stock", "spec")  # the kinds of which the shelf keeps the count
 
 # What a kind says when the thing was taken away meanwhile: the payment is late money then.
 GONE: tuple[type[Exception], ...] = (groupbuy.NoSeat,)
@@ -128,24 +135,59 @@ async def give_back_all(work: Work, order: Any) -> None:
     await _move(work, order, "taken", "freed", lambda kind: kind.give_back)
 
 
-async def _move(work: Work, order: Any, before: str, after: str, act: Callable[[Kind], Act]) -> None:
-    rows = (
-        await work.session.execute(
-            select(Hold.id, Hold.kind, Hold.thing, Hold.quantity).where(Hold.order_id == order.id, Hold.state == before)
-        )
-    ).all()
+async def hold_spec(work: Work, order: Any, sku_id: int, quantity: int, until: datetime) -> None:
+    """Hold what a paid order may be changed to; Contended when there are fewer left, or it is held already."""
+    await KINDS["spec"].reserve(work, Claim(order.id, order.follower_id, sku_id, quantity))
+    again = {"quantity": quantity, "until": until, "state": "held"}
+    written = await work.session.execute(
+        work.insert(Hold)
+        .values(order_id=order.id, kind="spec", thing=sku_id, **again)
+        .on_conflict_do_update(index_elements=["order_id", "kind", "thing"], set_=again, where=still("freed"))
+        .returning(Hold.id)
+    )
+    if written.first() is None:
+        raise Contended
+
+
+async def free_spec(work: Work, order: Any, sku_id: int) -> None:
+    """It will not be changed to: free for others, if it is still held."""
+    await _move(work, order, "held", "freed", lambda kind: kind.free, Hold.kind == "spec", Hold.thing == sku_id)
+
+
+async def swap(work: Work, order_id: int, old: int, new: int, quantity: int, *, held: bool = False) -> None:
+    """One spec of a paid order for another: the old one back on the shelf, the new one off it, or what is `held` of it.
+
+    The lower id first, as everybody locks. Contended when somebody was faster.
+    """
+    for sku_id in sorted((old, new)):
+        if sku_id == old:
+            await product.adjust(work, old, quantity)
+        elif held:
+            await product.take(work, new, quantity)
+        else:
+            await product.adjust(work, new, -quantity)
+    same = (Hold.order_id == order_id, Hold.quantity == quantity)
+    if held:
+        await _turn(work, {"state": "freed"}, *same, Hold.kind == "spec", Hold.thing == new, still("held"))
+    await _turn(work, {"thing": new}, *same, Hold.kind == "stock", Hold.thing == old, still("taken"))
+
+
+async def _turn(work: Work, values: dict[str, Any], *conditions: Any) -> None:
+    """Change the one hold that is so; Contended when there is none."""
+    turned = await work.session.execute(
+        update(Hold).where(*conditions).values(values).returning(Hold.id).execution_options(synchronize_session=False)
+    )
+    if turned.first() is None:
+        raise Contended
+
+
+async def _move(work: Work, order: Any, before: str, after: str, act: Callable[[Kind], Act], *only: Any) -> None:
+    mine = (Hold.order_id == order.id, Hold.state == before, *only)
+    rows = (await work.session.execute(select(Hold.id, Hold.kind, Hold.thing, Hold.quantity).where(*mine))).all()
     for row in sorted(rows, key=lambda r: (_ORDER.index(r.kind), r.thing)):
         # The scarce row first: one that says no for good (a seat that is gone) has then changed nothing.
         await act(KINDS[row.kind])(work, Claim(order.id, order.follower_id, row.thing, row.quantity))
-        moved = await work.session.execute(
-            update(Hold)
-            .where(Hold.id == row.id, still(before))
-            .values(state=after)
-            .returning(Hold.id)
-            .execution_options(synchronize_session=False)
-        )
-        if moved.first() is None:
-            raise Contended
+        await _turn(work, {"state": after}, Hold.id == row.id, still(before))
 
 
 def still(state: str) -> Any:
@@ -155,7 +197,7 @@ def still(state: str) -> Any:
 
 _sums = (
     select(Hold.thing.label("thing"), func.sum(Hold.quantity).label("held"))
-    .where(Hold.kind == "stock", Hold.state == "held")
+    .where(Hold.kind.in_(PIECES), Hold.state == "held")
     .group_by(Hold.thing)
     .subquery()
 )

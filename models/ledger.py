@@ -105,6 +105,15 @@ async def sold(work: Work, order: Order) -> None:
     await book(work, f"sale:{order.id}", sides, order.id)
 
 
+async def sold_more(
+    work: Work, order_id: int, supplement_id: int, goods_fen: int, discount_fen: int, freight_fen: int
+) -> None:
+    """What a change of mind costs more, at list price, and what is taken off it."""
+    sides = {"customer": goods_fen - discount_fen + freight_fen, "sales": -goods_fen, "freight": -freight_fen}
+    sides["discounts"] = discount_fen
+    await book(work, f"more:{supplement_id}", sides, order_id)
+
+
 async def owed_back(work: Work, refund_id: int, payment_id: int, order_id: int, fen: int, *, orphan: bool) -> None:
     """Money is to go back out of a payment."""
     sides = {"orphan" if orphan else "returns": fen, "payable": -fen}

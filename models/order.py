@@ -43,6 +43,10 @@ class NotNow(Refusal):
     """It cannot be done with an order in this state. Facts: order, state, word, act (pay, ship, receive, amend …)."""
 
 
+class OrderWaits(Refusal):
+    """Its buyer may be paying more for a change of mind: until then nothing of it leaves. Facts: order, until."""
+
+
 class Order(Root):
     """One order; everything it says about money and goods was fixed when it was made."""
 
@@ -100,6 +104,7 @@ class Order(Root):
     carrier: Mapped[str] = mapped_column(default="")
     tracking: Mapped[str] = mapped_column(default="")
     closed_cause: Mapped[str] = mapped_column(default="")  # buyer, timeout, group, refunded …
+    waits_until: Mapped[datetime | None]  # a supplement may be paid so long; nothing leaves meanwhile
 
     moves: WriteOnlyMapped[OrderMove] = relationship(lambda: OrderMove, order_by=lambda: OrderMove.id)
 
@@ -127,7 +132,7 @@ class Order(Root):
         """End it without goods: buyer, timeout, group (it failed), left (the group), refunded."""
         waited = self.state == "closing"
         self._go("closed", now, cause, actor=actor)
-        self.closed_cause = cause
+        self.closed_cause, self.waits_until = cause, None
         self.tell(OrderClosed(*self.facts(), cause=cause, waited=waited))
 
     def begin_closing(self, cause: str, now: datetime, *, actor: str = "house") -> None:
@@ -160,6 +165,7 @@ class Order(Root):
 
     def pack(self, now: datetime) -> None:
         """Its label was opened: what is on it no longer changes by the buyer's word."""
+        self.at_rest()
         if self.packed_at is None:
             self._go("paid", now, "packed", actor="staff", act="ship", out_of=("paid",))
             self.packed_at = now
@@ -180,6 +186,22 @@ class Order(Root):
             raise NotNow(order=self.no, state=self.state, word=self.word, act="amend")
         self._go(self.state, now, cause, actor=actor)
 
+    def at_rest(self) -> None:
+        """The guard of a supplement: OrderWaits while it may be paid."""
+        if self.waits_until is not None:
+            raise OrderWaits(order=self.no, until=self.waits_until)
+
+    def wait(self, until: datetime, cause: str, now: datetime, *, actor: str = "buyer") -> None:
+        """A change costs more: until it is paid for the order stays as it is, and stays here."""
+        self.at_rest()
+        self.amend(cause, now, actor=actor)
+        self.waits_until = until
+
+    def go_on(self, cause: str, now: datetime, *, actor: str) -> None:
+        """What it waited for is paid, or will not be."""
+        self._go(self.state, now, cause, actor=actor)
+        self.waits_until = None
+
     def cheaper(self, fen: int) -> None:
         """`fen` of what was paid are no longer needed (the caller has lowered goods or freight): they go back."""
         self.spare_fen += fen
@@ -192,12 +214,14 @@ class Order(Root):
         """Nothing of it travels: it is the buyer's, with the money or when it is picked up."""
         if self.ships:
             raise NotNow(order=self.no, state=self.state, word=self.word, act="deliver")
+        self.at_rest()
         self._go("completed", now, cause, actor=actor, out_of=("paid",))
         self.completed_at = now
         self.tell(OrderCompleted(*self.facts()))
 
     def part_ship(self, carrier: str, tracking: str, now: datetime, *, actor: str = "staff") -> None:
         """A part of it leaves with this parcel number; the rest is still to come."""
+        self.at_rest()
         self._go("paid", now, f"{carrier} {tracking}", actor=actor, act="ship", out_of=("paid",))
         self.carrier, self.tracking = carrier, tracking
         self.packed_at = self.packed_at or now
@@ -207,6 +231,7 @@ class Order(Root):
         """All of it has left, with this parcel number at last; False when that was known already."""
         if self.state == "shipped" and (self.carrier, self.tracking) == (carrier, tracking):
             return False
+        self.at_rest()
         self._go("shipped", now, f"{carrier} {tracking}".strip(), actor=actor, act="ship")
         self.carrier, self.tracking = carrier, tracking
         self.packed_at, self.shipped_at = self.packed_at or now, self.shipped_at or now

@@ -14,6 +14,7 @@ from models.address import Label
 from models.base import Glance, Invariant
 from models.order import OPEN_TO_CHANGE, UNPAID, WORDS, NoSuchOrder, Order, OrderLine
 from models.parcel import Parcel
+from models.supplement import Supplement
 
 
 class Which(StrEnum):
@@ -101,6 +102,7 @@ class OrderSeen:
     carrier: str
     tracking: str
     closed_cause: str
+    waits_until: datetime | None
     lines: tuple[LineSeen, ...] = ()
     parcels: tuple[ParcelSeen, ...] = ()
 
@@ -141,13 +143,14 @@ class OrderSeen:
 
 @dataclass(frozen=True)
 class PaySeen:
-    """What anybody who holds the pay link may see of an order."""
+    """What anybody who holds the pay link may see of an order, or of a supplement."""
 
     order_id: int
     state: str
     total_fen: int
     refunded_fen: int
     pay_until: datetime
+    supplement_id: int | None = None
 
 
 _COLUMNS = [getattr(Order, name) for name in OrderSeen.__dataclass_fields__ if name not in ("lines", "parcels")]
@@ -188,9 +191,16 @@ class OrderGlance(Glance):
                 Order.pay_code == code
             )
         )
-        if row is None:
+        if row is not None:
+            return PaySeen(*row)
+        more = await self.reader.one(
+            select(
+                Supplement.order_id, Supplement.state, Supplement.total_fen, Supplement.pay_until, Supplement.id
+            ).where(Supplement.pay_code == code)
+        )
+        if more is None:
             raise NoSuchOrder(order="")
-        return PaySeen(*row)
+        return PaySeen(more.order_id, more.state, more.total_fen, 0, more.pay_until, more.id)
 
     async def unfinished(self, follower_id: int, limit: int = 50) -> list[OrderSeen]:
         """One person's orders that are neither completed nor closed, newest first."""
@@ -209,6 +219,15 @@ class OrderGlance(Glance):
             .where(Order.state == "pending", Order.pay_until > now)
             .order_by(Order.id.desc())
             .limit(limit)
+        )
+        return await self._whole(rows)
+
+    async def waiting(self, follower_id: int) -> list[OrderSeen]:
+        """One person's orders that wait for a supplement, oldest first."""
+        rows = await self.reader.all(
+            select(*_COLUMNS)
+            .where(Order.follower_id == follower_id, Order.state == "paid", Order.waits_until.is_not(None))
+            .order_by(Order.id)
         )
         return await self._whole(rows)
 

@@ -22,12 +22,15 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.base import Base, Contended, Glance, Invariant, Moment, Refusal, Shelf, Work
-from models.order import Order, Orders
+from models.base import Base, Contended, Glance, Invariant, Moment, Refusal, Shelf
+from models.order import Order
+from models.supplement import Bill, Supplement, both
 
 OPEN = ("new", "live")
 _OPEN = text("state IN ('new','live')")
+_OPEN_OF_ORDER = text("state IN ('new','live') AND supplement_id IS NULL")
 _CREDITED = text("state = 'credited'")
+_CREDITED_TO_ORDER = text("state = 'credited' AND supplement_id IS NULL")
 ASK_MINUTES = (
     1,
     1,
@@ -43,16 +46,29 @@ MISMATCH = ("amount", "currency")
 
 
 class PayOver(Refusal):
-    """The order can no longer be paid. Facts: order, state, word."""
+    """The order, or its supplement, can no longer be paid. Facts: order, state, word."""
 
 
 class Attempt(Base):
-    """One number at the cashier under which an order may be paid; never the order's own number."""
+    """One number at the cashier under which an order, or a supplement of it, may be paid; never the order's own."""
 
     __tablename__ = "attempt"
     __table_args__ = (
         UniqueConstraint("out_trade_no"),
-        Index("uq_attempt_one_open", "order_id", unique=True, sqlite_where=_OPEN, postgresql_where=_OPEN),
+        Index(
+            "uq_attempt_one_open",
+            "order_id",
+            unique=True,
+            sqlite_where=_OPEN_OF_ORDER,
+            postgresql_where=_OPEN_OF_ORDER,
+        ),
+        Index(
+            "uq_attempt_one_open_supplement",
+            "supplement_id",
+            unique=True,
+            sqlite_where=_OPEN,
+            postgresql_where=_OPEN,
+        ),
         CheckConstraint("state IN ('new','live','closed','paid','refused')", name="state_known"),
         CheckConstraint("amount_fen > 0", name="amount_positive"),
         Index(None, "order_id"),
@@ -72,6 +88,7 @@ class Attempt(Base):
     ask_next: Mapped[datetime]
     payer: Mapped[str | None]  # whom it is for: an openid (jsapi), an address on the net (h5)
     code_until: Mapped[datetime | None]  # the cashier takes the code no longer than this
+    supplement_id: Mapped[int | None]  # pays what a change costs more; no foreign key: the column came later
 
     @property
     def open(self) -> bool:
@@ -102,6 +119,13 @@ class Payment(Base):
             "uq_payment_one_credited",
             "order_id",
             unique=True,
+            sqlite_where=_CREDITED_TO_ORDER,
+            postgresql_where=_CREDITED_TO_ORDER,
+        ),
+        Index(
+            "uq_payment_one_credited_supplement",
+            "supplement_id",
+            unique=True,
             sqlite_where=_CREDITED,
             postgresql_where=_CREDITED,
         ),
@@ -123,6 +147,7 @@ class Payment(Base):
     source: Mapped[str] = mapped_column(default="")  # callback, query, close
     state: Mapped[str]
     cause: Mapped[str] = mapped_column(default="")
+    supplement_id: Mapped[int | None]  # its attempt's
 
 
 @dataclass(frozen=True)
@@ -154,17 +179,6 @@ def mismatch(attempt: Attempt, trade: Trade) -> str:
     return "amount" if trade.amount_fen != attempt.amount_fen else ""
 
 
-async def held(work: Work, out_trade_no: str) -> tuple[Order, Attempt] | None:
-    """The order, then its attempt, both locked; None for a number that is not ours."""
-    attempts = Attempts(work)
-    order_id = await attempts.order_of(out_trade_no)
-    if order_id is None:
-        return None
-    order = await Orders(work).hold_id(order_id)
-    attempt = await attempts.hold(out_trade_no)
-    return (order, attempt) if attempt is not None else None
-
-
 def ask_next(asked: int, now: datetime) -> datetime:
     """When to ask the cashier again after `asked` questions without an end."""
     return now + timedelta(minutes=ASK_MINUTES[min(asked, len(ASK_MINUTES) - 1)])
@@ -175,9 +189,13 @@ class Attempts(Shelf[Attempt]):
 
     entity = Attempt
 
-    async def open_of(self, order_id: int) -> Attempt | None:
-        """The one attempt under which an order may be paid now."""
-        return await self._one(select(Attempt).where(Attempt.order_id == order_id, Attempt.state.in_(OPEN)), hold=True)
+    async def open_of(self, order_id: int, supplement_id: int | None = None) -> Attempt | None:
+        """The one attempt under which an order, or a supplement of it, may be paid now."""
+        return await self._one(select(Attempt).where(*_open(order_id, supplement_id)), hold=True)
+
+    async def open_for(self, bill: Bill) -> Attempt | None:
+        """The same of a bill."""
+        return await self.open_of(*both(bill))
 
     async def order_of(self, out_trade_no: str) -> int | None:
         """The id of the order that a number at the cashier stands for; None for a number that is not ours."""
@@ -187,26 +205,28 @@ class Attempts(Shelf[Attempt]):
     async def hold(self, out_trade_no: str) -> Attempt | None:
         return await self._one(select(Attempt).where(Attempt.out_trade_no == out_trade_no), hold=True)
 
-    async def start(self, order: Order, way: str, payer: str = "") -> Attempt:
-        """The attempt of an order: the open one, whatever it `serves`, or a new one.
+    async def start(self, bill: Bill, way: str, payer: str = "") -> Attempt:
+        """The attempt of a bill: the open one, whatever it `serves`, or a new one.
 
         Raises PayOver; Contended when doubled.
         """
         now = self.work.now
-        if not order.payable or order.pay_until <= now:
-            raise PayOver(order=order.no, state=order.state, word=order.word)
-        found = await self.open_of(order.id)
+        if not bill.payable or bill.pay_until <= now:
+            raise PayOver(order=bill.no, state=bill.state, word=bill.word)
+        found = await self.open_for(bill)
         if found is not None:
             return found
         insert = self.work.insert
+        order_id, supplement_id = both(bill)
         number = "tp" + secrets.token_hex(14)  # at most 32 characters (doc: out_trade_no); not the order's number
-        expires = max(order.pay_until, now + timedelta(seconds=LEAST_SECONDS)).replace(microsecond=0)
+        expires = max(bill.pay_until, now + timedelta(seconds=LEAST_SECONDS)).replace(microsecond=0)
         written = await self.session.execute(
             insert(Attempt)
             .values(
                 out_trade_no=number,
-                order_id=order.id,
-                amount_fen=order.total_fen,
+                order_id=order_id,
+                supplement_id=supplement_id,
+                amount_fen=bill.total_fen,
                 way=way,
                 payer=payer or None,
                 state="new",
@@ -267,21 +287,25 @@ class Payments(Shelf[Payment]):
         return int(row.id)
 
 
+def _open(order_id: int, supplement_id: int | None) -> tuple[Any, ...]:
+    """The attempt under which an order may be paid now, or a supplement of it."""
+    mine = Attempt.supplement_id.is_(None) if supplement_id is None else Attempt.supplement_id == supplement_id
+    return Attempt.order_id == order_id, mine, Attempt.state.in_(OPEN)
+
+
 class AttemptGlance(Glance):
     """Attempts, read only."""
 
-    async def open_of(self, order_id: int) -> tuple[str, str] | None:
-        """(state, way) of the attempt under which an order may be paid now."""
-        row = await self.reader.one(
-            select(Attempt.state, Attempt.way).where(Attempt.order_id == order_id, Attempt.state.in_(OPEN))
-        )
+    async def open_of(self, order_id: int, supplement_id: int | None = None) -> tuple[str, str] | None:
+        """(state, way) of the attempt under which an order, or a supplement of it, may be paid now."""
+        row = await self.reader.one(select(Attempt.state, Attempt.way).where(*_open(order_id, supplement_id)))
         return (row.state, row.way) if row is not None else None
 
-    async def code_of(self, order_id: int, way: str, payer: str, now: datetime) -> str:
-        """What an order can be paid by at this moment, this way and by this payer; "" where nothing is ready."""
+    async def code_of(self, order_id: int, supplement_id: int | None, way: str, payer: str, now: datetime) -> str:
+        """What a bill can be paid by at this moment, this way and by this payer; "" where nothing is ready."""
         row = await self.reader.one(
             select(Attempt.way, Attempt.payer, Attempt.code_until, Attempt.code_url).where(
-                Attempt.order_id == order_id, Attempt.state.in_(OPEN)
+                *_open(order_id, supplement_id)
             )
         )
         fits = row is not None and serves(row.way, row.payer, row.code_until, way, payer, now)
@@ -299,6 +323,12 @@ class AttemptGlance(Glance):
 
 
 _late = bindparam("late", type_=Moment())
+_more = (
+    select(func.coalesce(func.sum(Supplement.total_fen), 0))
+    .where(Supplement.order_id == Order.id, Supplement.state == "paid")
+    .correlate(Order)
+    .scalar_subquery()
+)
 
 INVARIANTS = (
     Invariant(
@@ -306,27 +336,34 @@ INVARIANTS = (
         "nobody can still pay for an order that is closed",
         select(Attempt.id)
         .join(Order, Order.id == Attempt.order_id)
-        .where(Order.state == "closed", Attempt.state.in_(OPEN)),
+        .where(Order.state == "closed", Attempt.supplement_id.is_(None), Attempt.state.in_(OPEN)),
     ),
     Invariant(
         "attempt_ends_when_paid",
         "nobody can pay long for an order that is paid",
         select(Attempt.id)
         .join(Order, Order.id == Attempt.order_id)
-        .where(Order.paid_at < bindparam("late", type_=Moment()), Attempt.state.in_(OPEN)),
+        .where(Order.paid_at < _late, Attempt.supplement_id.is_(None), Attempt.state.in_(OPEN)),
         grace_minutes=60,
     ),
     Invariant(
         "payment_matches_order",
-        "what is credited is what the order costs",
+        "what is credited is what the order costs without its supplements, or what the supplement costs",
         select(Payment.id)
         .join(Order, Order.id == Payment.order_id)
-        .where(Payment.state == "credited", Payment.amount_fen != Order.total_fen),
+        .outerjoin(Supplement, Supplement.id == Payment.supplement_id)
+        .where(
+            Payment.state == "credited",
+            Payment.amount_fen != func.coalesce(Supplement.total_fen, Order.total_fen - _more),
+        ),
     ),
     Invariant(
         "attempt_one_open",
-        "an order can be paid under one number only",
-        select(Attempt.order_id).where(Attempt.state.in_(OPEN)).group_by(Attempt.order_id).having(func.count() > 1),
+        "an order, or a supplement, can be paid under one number only",
+        select(Attempt.order_id)
+        .where(Attempt.state.in_(OPEN))
+        .group_by(Attempt.order_id, Attempt.supplement_id)
+        .having(func.count() > 1),
     ),
     Invariant(
         "attempt_has_its_payer",
@@ -366,6 +403,7 @@ INVARIANTS = (
             or_(
                 Payment.out_trade_no != Attempt.out_trade_no,
                 Payment.order_id != Attempt.order_id,
+                Payment.supplement_id.is_distinct_from(Attempt.supplement_id),
                 Attempt.state != "paid",
             )
         ),

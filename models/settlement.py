@@ -15,13 +15,15 @@ from models.ledger import Entry, standing
 from models.order import PAID, UNPAID, Order, Orders
 from models.payment import OPEN, Attempt, Attempts, Payment, Payments, Trade, mismatch
 from models.refund import QUIET, Refund, RefundDone, Refunds, RefundStuck
+from models.supplement import Bill, Supplement, Supplements
 
 
 @dataclass(frozen=True)
 class MoneyCameLate(Event):
     """Money came that pays nothing. `cause`: closed, twice, gone, amount, currency; it goes back in `minutes`.
 
-    elsewhere: it has gone back already, by somebody's hand at the cashier's own desk.
+    elsewhere: it has gone back already, by somebody's hand at the cashier's own desk. `extra`: it was to pay a
+    supplement, and the order itself is as it was.
     """
 
     order_id: int
@@ -31,6 +33,7 @@ class MoneyCameLate(Event):
     cause: str
     minutes: int
     transaction_id: str
+    extra: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,31 +52,41 @@ async def known(work: Work, transaction_id: str) -> bool:
     return await Payments(work).by_transaction(transaction_id) is not None
 
 
+async def held(work: Work, out_trade_no: str) -> tuple[Order, Bill, Attempt] | None:
+    """The order, what of it is paid under this number, and the attempt, all locked; None for a number not ours."""
+    attempts = Attempts(work)
+    order_id = await attempts.order_of(out_trade_no)
+    if order_id is None:
+        return None
+    order = await Orders(work).hold_id(order_id)
+    attempt = await attempts.hold(out_trade_no)
+    assert attempt is not None
+    bill: Bill = order
+    if attempt.supplement_id is not None:
+        bill = await Supplements(work).by_id(attempt.supplement_id)
+    return order, bill, attempt
+
+
 async def settle_trade(work: Work, trade: Trade, figures: Figures) -> Settled:
     """Apply what the cashier says of an attempt, whoever brought it and however often."""
-    attempts, orders = Attempts(work), Orders(work)
-    order_id = await attempts.order_of(trade.out_trade_no)
-    if order_id is None:
+    found = await held(work, trade.out_trade_no)
+    if found is None:
         return Settled("foreign")
-    order = await orders.hold_id(order_id)
-    attempt = await attempts.hold(trade.out_trade_no)
-    assert attempt is not None
+    order, bill, attempt = found
     if not trade.was_paid:
         if trade.was_closed and attempt.open:
             attempt.state = "closed"
-            if order.state == "closing":
-                await _end(work, order, order.closed_cause)
+            if bill.state == "closing":
+                await end(work, order, bill, bill.closed_cause)
             return Settled("closed", order)
-        if order.state == "closing" and attempt.open:  # somebody waits for the end of it: asked again soon
+        if bill.state == "closing" and attempt.open:  # somebody waits for the end of it: asked again soon
             attempt.ask_next = min(attempt.ask_next, work.now + CLOSING_AGAIN)
         return Settled("waiting", order)
     if await known(work, trade.transaction_id):
         return Settled("again", order)
     # REFUND: paid, and paid back by hand at the cashier's own desk, before we heard of it.
-    cause = "elsewhere" if trade.state == "REFUND" else mismatch(attempt, trade)
-    if not cause and order.state not in UNPAID:
-        cause = "closed" if order.state == "closed" and order.paid_at is None else "twice"
-    if not cause:
+    cause = "elsewhere" if trade.state == "REFUND" else mismatch(attempt, trade) or too_late(order, bill)
+    if not cause and bill is order:
         try:
             await hold.take_all(work, order)
         except hold.GONE:
@@ -84,6 +97,7 @@ async def settle_trade(work: Work, trade: Trade, figures: Figures) -> Settled:
         out_trade_no=trade.out_trade_no,
         attempt_id=attempt.id,
         order_id=order.id,
+        supplement_id=attempt.supplement_id,
         amount_fen=trade.amount_fen,
         payer=trade.payer,
         at=trade.at,
@@ -94,9 +108,8 @@ async def settle_trade(work: Work, trade: Trade, figures: Figures) -> Settled:
     )
     await ledger.came_in(work, payment_id, order.id, trade.amount_fen, trade.source, orphan=bool(cause))
     if not cause:
-        await ledger.sold(work, order)
-        order.pay(work.now)
-        if (other := await attempts.open_of(order.id)) is not None:  # paid twice, it would go back: closed first
+        await _credit(work, order, bill)
+        if (other := await Attempts(work).open_for(bill)) is not None:  # paid twice, it would go back: closed first
             other.ask_next = work.now
         return Settled("credited", order)
     minutes = 0
@@ -105,24 +118,46 @@ async def settle_trade(work: Work, trade: Trade, figures: Figures) -> Settled:
     else:
         minutes = figures.order.late_money_minutes
         await Refunds(work).owe(payment_id, trade.amount_fen, "late", work.now + timedelta(minutes=minutes))
-    work.tell(
-        MoneyCameLate(order.id, order.no, order.follower_id, trade.amount_fen, cause, minutes, trade.transaction_id)
-    )
-    if cause == "gone" or order.state == "closing":  # nothing more is waited for
-        await _end(work, order, order.closed_cause or cause)
+    facts = (order.id, order.no, order.follower_id, trade.amount_fen, cause, minutes, trade.transaction_id)
+    work.tell(MoneyCameLate(*facts, extra=bill is not order))
+    if cause == "gone" or bill.state == "closing":  # nothing more is waited for
+        await end(work, order, bill, bill.closed_cause or cause)
     return Settled("orphan", order)
 
 
-async def _end(work: Work, order: Order, cause: str) -> None:
-    """Close an unpaid order, unless it may still be paid under another number: then that is closed first."""
-    await work.session.flush()
-    found = await Attempts(work).open_of(order.id)
-    if found is None:
-        await Orders(work).close(order, cause)
+def too_late(order: Order, bill: Bill) -> str:
+    """The guard of late money: why a bill takes none, or ""."""
+    if bill.state not in UNPAID:
+        never = bill.state == "closed" and bill.paid_at is None
+        return "closed" if never else "twice"
+    return "closed" if bill is not order and order.state == "closed" else ""
+
+
+async def _credit(work: Work, order: Order, bill: Bill) -> None:
+    """The money pays what it was meant for."""
+    if isinstance(bill, Supplement):
+        more = (bill.goods_fen, bill.discount_fen, bill.freight_fen)
+        await ledger.sold_more(work, order.id, bill.id, *more)
+        await Supplements(work).apply(order, bill)
         return
-    found.ask_next = work.now
-    if order.state == "pending":
-        order.begin_closing(cause, work.now)
+    await ledger.sold(work, order)
+    order.pay(work.now)
+
+
+async def end(work: Work, order: Order, bill: Bill, cause: str, *, actor: str = "house") -> str | None:
+    """Close what nobody has paid, unless it may still be paid under a number: that is closed first, and returned."""
+    await work.session.flush()
+    attempt = await Attempts(work).open_for(bill)
+    if attempt is None:
+        if isinstance(bill, Supplement):
+            await Supplements(work).end(order, bill, cause, actor=actor)
+        else:
+            await Orders(work).close(bill, cause, actor=actor)
+        return None
+    attempt.ask_next = work.now
+    if bill.state == "pending":
+        bill.begin_closing(cause, work.now)
+    return attempt.out_trade_no
 
 
 async def settle_refund(work: Work, out_refund_no: str, state: str, error: str, fen: int = 0) -> str:
@@ -188,9 +223,39 @@ _gone_back = (
     .where(Refund.payment_id == Payment.id, Refund.state == "done")
     .scalar_subquery()
 )
-_open = exists().where(Attempt.order_id == Order.id, Attempt.state.in_(OPEN)).correlate(Order)
+_open = (
+    exists()
+    .where(Attempt.order_id == Order.id, Attempt.supplement_id.is_(None), Attempt.state.in_(OPEN))
+    .correlate(Order)
+)
+_credited_to_it = (
+    exists().where(Payment.supplement_id == Supplement.id, Payment.state == "credited").correlate(Supplement)
+)
+_being_paid = exists().where(Attempt.supplement_id == Supplement.id, Attempt.state.in_(OPEN)).correlate(Supplement)
 
 INVARIANTS = (
+    Invariant(
+        "attempt_of_its_supplement",
+        "an attempt at a supplement is for the order of that supplement",
+        select(Attempt.id)
+        .outerjoin(Supplement, Supplement.id == Attempt.supplement_id)
+        .where(
+            Attempt.supplement_id.is_not(None),
+            Supplement.id.is_(None) | (Supplement.order_id != Attempt.order_id),
+        ),
+    ),
+    Invariant(
+        "supplement_paid_once",
+        "a supplement counts as paid exactly when one payment is credited to it",
+        select(Supplement.id).where((Supplement.state == "paid") != _credited_to_it),
+    ),
+    Invariant(
+        "supplement_closing_waits_for_somebody",
+        "a supplement is closing only while it may still be paid, and nobody can pay one that is over",
+        select(Supplement.id).where(
+            ((Supplement.state == "closing") & ~_being_paid) | ((Supplement.state == "closed") & _being_paid)
+        ),
+    ),
     Invariant(
         "ledger_cash_is_payments_less_refunds",
         "what lies at the cashier of a payment is what came in less what went back",
@@ -258,7 +323,7 @@ INVARIANTS = (
         "hold_follows_order",
         "things are held for orders that may be paid, and for no others",
         select(Order.id).where(
-            exists().where(Hold.order_id == Order.id, Hold.state == "held").correlate(Order),
+            exists().where(Hold.order_id == Order.id, Hold.kind != "spec", Hold.state == "held").correlate(Order),
             Order.state.not_in(UNPAID),
         ),
     ),
@@ -267,7 +332,7 @@ INVARIANTS = (
         "what is on its way to a buyer has been taken from the shelf",
         select(Order.id).where(
             Order.state.in_(PAID),
-            exists().where(Hold.order_id == Order.id, Hold.state != "taken").correlate(Order),
+            exists().where(Hold.order_id == Order.id, Hold.kind != "spec", Hold.state != "taken").correlate(Order),
         ),
     ),
 )

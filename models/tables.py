@@ -31,6 +31,7 @@ MODULES = (
     "order",
     "parcel",
     "promise",
+    "supplement",
     "payment",
     "paytoken",
     "ledger",

@@ -75,6 +75,7 @@ async def play(town: Town) -> None:
     await mei.says(f"收货 {number(done)}")
     await _groups(town, mei, qiang, wang, lin)
     await _late(town, qiang)
+    await _changed(town, mei)
     packed = await order(mei, "买 A11 x3")
     await mei.pays(packed)  # waits for the merchant, who has its label
     await boss.says(f"面单 {number(packed)}")
@@ -136,6 +137,19 @@ async def _late(town: Town, qiang: Follower) -> None:
             one.state = "NOTPAY"  # who was typing the password may still pay
     await town.stage.cashier.pay(page.code_url, qiang.person.who)
     await town.settles()
+
+
+async def _changed(town: Town, mei: Follower) -> None:
+    """A dearer spec that was paid for, and one that is waited for while somebody is paying."""
+    for pays in (True, False):
+        await mei.pays(await order(mei, "买 A11"))
+        await town.settles()
+        asked = await mei.says("换规格 100g 罐装")
+        if pays:
+            await mei.pays(asked)
+            await town.settles()
+        else:
+            await (await mei.opens(_pay_link(asked))).presses_the_button()
 
 
 def _heard(line: object) -> Heard:

@@ -167,6 +167,13 @@ async def test_what_was_written_into_the_books_is_never_changed(
 # -- getting there ---------------------------------------------------------------------------------------
 
 
+def as_then(name: str, column: str, ours: list[str]) -> str:
+    """A column's value for a shop of that time: one that knew no supplements had to give their money back."""
+    if (name, column) == ("payment", "state") and "supplement_id" not in ours:
+        return "CASE WHEN supplement_id IS NULL THEN state ELSE 'orphan' END"
+    return f'"{column}"'
+
+
 async def fill(store: Store, lived: Lived) -> dict[str, int]:
     """Put the rows of the lived-in shop into a database of any revision, column by column as far as it has them."""
     if store.sqlite:
@@ -178,9 +185,11 @@ async def fill(store: Store, lived: Lived) -> dict[str, int]:
                     [row[1] for row in connection.execute(f'PRAGMA {where}.table_info("{name}")')]
                     for where in ("lived", "main")
                 )
-                listed = ", ".join(f'"{column}"' for column in ours if column in there)
+                shared = [column for column in ours if column in there]
+                listed = ", ".join(f'"{column}"' for column in shared)
+                values = ", ".join(as_then(name, column, ours) for column in shared)
                 if listed:
-                    connection.execute(f'INSERT INTO main."{name}" ({listed}) SELECT {listed} FROM lived."{name}"')
+                    connection.execute(f'INSERT INTO main."{name}" ({listed}) SELECT {values} FROM lived."{name}"')
         return await counts(store)
     source = await asyncpg.connect(lived.url)
     target = await asyncpg.connect(store.engine.url.set(drivername="postgresql").render_as_string(hide_password=False))
@@ -188,11 +197,11 @@ async def fill(store: Store, lived: Lived) -> dict[str, int]:
         await target.execute("SET session_replication_role = replica")
         for name in tables.metadata.tables:
             columns = "SELECT column_name FROM information_schema.columns WHERE table_name = $1"
-            ours = {row[0] for row in await target.fetch(columns, name)}
+            ours = [row[0] for row in await target.fetch(columns, name)]
             shared = [row[0] for row in await source.fetch(columns, name) if row[0] in ours]
-            listed = ", ".join(f'"{column}"' for column in shared)
+            values = ", ".join(as_then(name, column, ours) for column in shared)
             if shared:
-                found = await source.fetch(f'SELECT {listed} FROM "{name}"')
+                found = await source.fetch(f'SELECT {values} FROM "{name}"')
                 await target.copy_records_to_table(name, records=[tuple(row) for row in found], columns=shared)
     finally:
         await source.close()

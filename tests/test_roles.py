@@ -119,6 +119,8 @@ INTENTS: dict[str, tuple[Role, str]] = {
     "ChangeAddress": (ANYONE, "改地址 K7M2P9QA 张三 13800138000 浙江省杭州市西湖区文三路1号"),
     "ChangeSpec": (ANYONE, "换规格 K7M2P9QA 500g"),
     "PickUp": (ANYONE, "自提 K7M2P9QA"),
+    "PaySupplement": (ANYONE, "补差价 K7M2P9QA"),
+    "DropSupplement": (ANYONE, "不换了 K7M2P9QA"),
     "NoteOrder": (ANYONE, "备注 K7M2P9QA 少放糖"),
     # group-buys and cards
     "ShowGroup": (ANYONE, "看 G7K2"),
@@ -194,6 +196,7 @@ INTENTS: dict[str, tuple[Role, str]] = {
     "RefundSeen": (HOUSE, ""),
     "AskAgain": (HOUSE, ""),
     "CloseOverdue": (HOUSE, ""),
+    "EndSupplement": (HOUSE, ""),
     "PayBackAgain": (HOUSE, ""),
     "RemindOwed": (HOUSE, ""),
     "JudgeGroup": (HOUSE, ""),

@@ -234,7 +234,7 @@ FAULTS: dict[str, Fault] = {
         "UPDATE attempt SET state = 'live' WHERE id = :id",
     ),
     "attempt_ends_when_paid": fault(
-        "id FROM attempt WHERE state = 'live'",
+        "id FROM attempt WHERE state = 'live' AND supplement_id IS NULL",
         'UPDATE "order" SET paid_at = :begun WHERE id = (SELECT order_id FROM attempt WHERE id = :id)',
     ),
     "attempt_has_its_payer": fault(
@@ -265,6 +265,31 @@ FAULTS: dict[str, Fault] = {
     "closed_goes_back": fault(
         "p.id FROM payment p JOIN \"order\" o ON o.id = p.order_id WHERE o.state = 'closed' AND p.state = 'credited'",
         "UPDATE payment SET refund_reserved_fen = refund_reserved_fen - 1 WHERE id = :id",
+    ),
+    # -- what a change costs more
+    "order_waits_for_its_supplement": fault(
+        'id FROM "order" WHERE waits_until IS NOT NULL', 'UPDATE "order" SET waits_until = NULL WHERE id = :id'
+    ),
+    "supplement_holds_its_spec": fault(
+        "id FROM supplement WHERE state = 'pending'",
+        "UPDATE hold SET state = 'freed' WHERE kind = 'spec'"
+        " AND order_id = (SELECT order_id FROM supplement WHERE id = :id)",
+    ),
+    "spec_held_for_its_supplement": fault(
+        "id FROM hold WHERE kind = 'spec' AND state = 'freed'", "UPDATE hold SET state = 'held' WHERE id = :id"
+    ),
+    "supplement_of_its_order": fault("max(id) FROM supplement", "UPDATE supplement SET no = '' WHERE id = :id"),
+    "supplement_ends": fault(
+        "id FROM supplement WHERE state = 'pending'", "UPDATE supplement SET pay_until = :begun WHERE id = :id"
+    ),
+    "supplement_paid_once": fault(
+        "id FROM supplement WHERE state = 'paid'", "UPDATE supplement SET state = 'closed' WHERE id = :id"
+    ),
+    "supplement_closing_waits_for_somebody": fault(
+        "id FROM supplement WHERE state = 'paid'", "UPDATE supplement SET state = 'closing' WHERE id = :id"
+    ),
+    "attempt_of_its_supplement": fault(
+        "max(id) FROM attempt WHERE supplement_id IS NOT NULL", "UPDATE attempt SET order_id = -1 WHERE id = :id"
     ),
     # -- refunds
     "refund_within_payment": fault(
