@@ -289,7 +289,7 @@ async def test_another_address_for_a_packed_order_stops_the_parcel_until_it_is_s
     assert "已发货" in (await boss.says(f"发货 {no} SF1111111111")).text
     await town.settles()
     assert "改好了，寄到 李* 139****9000" in told(mei)
-    assert ("address", "staff") in await _moves(town)
+    assert ("address", "staff") in await moves(town)
     assert not await broken(town)
 
 
@@ -320,7 +320,7 @@ async def test_the_newest_wish_about_a_packed_order_is_the_one_that_counts(town:
 
 
 async def test_a_packed_order_goes_to_a_cheaper_place_with_the_difference_and_to_no_dearer_one(town: Town) -> None:
-    await _freight(town, Zone(("上海市",), 1, 500), Zone(("新疆维吾尔自治区",), 1, 2000), Zone((), 1, 900))
+    await freight(town, Zone(("上海市",), 1, 500), Zone(("新疆维吾尔自治区",), 1, 2000), Zone((), 1, 900))
     boss, mei = await town.owner(), await customer(town, "小美")
     no = await _packed(town, boss, mei)
     assert "要多 ¥11" in (await mei.says(f"改地址 {no} {URUMQI}")).text
