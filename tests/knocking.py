@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import random
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -188,6 +189,35 @@ def opened(reply: bytes) -> dict[str, Any]:
     inner = crypto().decrypt_message(reply, told["MsgSignature"], told["TimeStamp"], told["Nonce"])
     fields: dict[str, Any] = xmltodict.parse(inner, strip_whitespace=False)["xml"]
     return fields
+
+
+def mutated(rng: random.Random, seed: bytes) -> bytes:
+    """A body that was good, with some of it cut, doubled, put in or turned round."""
+    raw = bytearray(seed)
+    for _ in range(rng.randint(1, 4)):
+        at = rng.randrange(len(raw) + 1)
+        match rng.randrange(8):
+            case 0:
+                raw[at:at] = rng.randbytes(rng.randint(1, 8))
+            case 1:
+                del raw[at : at + rng.randint(1, 40)]
+            case 2 if raw:
+                raw[at % len(raw)] ^= 1 << rng.randrange(8)
+            case 3:
+                raw[at:at] = rng.choice(
+                    [b"<", b">", b"]]>", b"<![CDATA[", b"&", b"\x00", b"<xml>", b"</xml>", b"\xed\xa0\x80"]
+                )
+            case 4:
+                tag = rng.choice([b"Event", b"MsgType", b"FromUserName", b"EventKey", b"CreateTime", b"List", b"MsgId"])
+                raw[at:at] = b"<%b>%b</%b>" % (tag, rng.randbytes(3).hex().encode(), tag)
+            case 5:
+                end = at + rng.randint(1, 60)
+                raw[at:at] = raw[at:end]
+            case 6:
+                raw[at:at] = rng.choice([b"9" * 5000, b"-1", "１２".encode(), b"1e400", b"NaN", b"\xf4\x8f\xbf\xbf"])
+            case _:
+                raw[:] = raw.replace(b"<![CDATA[", b"", 1).replace(b"]]>", b"", 1)
+    return bytes(raw)
 
 
 def weibo_query(milliseconds: int | str = AT * 1000, nonce: str = "57155157") -> dict[str, str]:

@@ -23,6 +23,7 @@ from knocking import (
     crypto,
     event,
     message,
+    mutated,
     resealed,
     sealed,
     wechat,
@@ -327,34 +328,6 @@ def test_a_picture_an_article_and_nothing() -> None:
 # -- malice -------------------------------------------------------------------------------------------------
 
 
-def mutated(rng: random.Random, seed: bytes) -> bytes:
-    raw = bytearray(seed)
-    for _ in range(rng.randint(1, 4)):
-        at = rng.randrange(len(raw) + 1)
-        match rng.randrange(8):
-            case 0:
-                raw[at:at] = rng.randbytes(rng.randint(1, 8))
-            case 1:
-                del raw[at : at + rng.randint(1, 40)]
-            case 2 if raw:
-                raw[at % len(raw)] ^= 1 << rng.randrange(8)
-            case 3:
-                raw[at:at] = rng.choice(
-                    [b"<", b">", b"]]>", b"<![CDATA[", b"&", b"\x00", b"<xml>", b"</xml>", b"\xed\xa0\x80"]
-                )
-            case 4:
-                tag = rng.choice([b"Event", b"MsgType", b"FromUserName", b"EventKey", b"CreateTime", b"List", b"MsgId"])
-                raw[at:at] = b"<%b>%b</%b>" % (tag, rng.randbytes(3).hex().encode(), tag)
-            case 5:
-                end = at + rng.randint(1, 60)
-                raw[at:at] = raw[at:end]
-            case 6:
-                raw[at:at] = rng.choice([b"9" * 5000, b"-1", "１２".encode(), b"1e400", b"NaN", b"\xf4\x8f\xbf\xbf"])
-            case _:
-                raw[:] = raw.replace(b"<![CDATA[", b"", 1).replace(b"]]>", b"", 1)
-    return bytes(raw)
-
-
 SEEDS = [
     VECTOR,
     xml(event("subscribe", EventKey="qrscene_join:G7K2", Ticket="T")).encode(),
@@ -373,7 +346,7 @@ SEEDS = [
 def test_mutated_bodies_inside_a_good_envelope_never_raise_anything_of_their_own(long: bool) -> None:
     rng, ours, wall = random.Random(20240229), codec(), door([])
     understood = refused = unreadable = 0
-    for _ in range(1_000_000 if long else 10_000):
+    for _ in range(1_000_000 if long else 100_000):
         query, body = resealed(mutated(rng, rng.choice(SEEDS)), ours.encrypt)
         wall.check(query)
         try:
@@ -398,8 +371,8 @@ def test_mutated_bodies_inside_a_good_envelope_never_raise_anything_of_their_own
 def test_mutated_envelopes_are_refused(long: bool) -> None:
     rng, ours, wall = random.Random(1), codec(), door([])
     query, body = resealed(VECTOR, ours.encrypt)
-    same = 0
-    for _ in range(100_000 if long else 3_000):
+    same, count = 0, 100_000 if long else 3_000
+    for _ in range(count):
         other = mutated(rng, body)
         try:
             told = wall.read(query, other)
@@ -407,7 +380,7 @@ def test_mutated_envelopes_are_refused(long: bool) -> None:
             continue
         same += 1  # a change beside <Encrypt> is not signed, and changes nothing
         assert told == wall.read(query, body)
-    assert same < 1_500
+    assert same < count // 10
 
 
 def test_a_moment_is_a_moment_only_in_plain_digits() -> None:
