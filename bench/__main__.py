@@ -1,4 +1,4 @@
-"""`./tuanpu bench`: goals P1 to P3, the project and its peers in turns; nothing is written unless --save says where."""
+"""`./tuanpu bench`: goals P1 to P3, P5, P6, ours and the peers in turns; nothing is written unless --save says where."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pathlib import Path
 from bench import environment, report
 from bench.account import Account
 from bench.environment import NoPeers
-from bench.field import OURS, SHOP, WHAT, Field
+from bench.field import GOALS, OURS, STORED, WHAT, Field
 from bench.making import Void
 from bench.processes import Cores, Stopped
 from bench.rounds import Run, ours
@@ -30,7 +30,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tuanpu bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="how often each server has its turn (5)")
     parser.add_argument("--seconds", type=float, default=2.0, help="how long a turn is (2)")
-    parser.add_argument("--only", default="", metavar="NAME,…", help=f"of {', '.join(WHAT)}; or P1, P2, P3")
+    parser.add_argument("--only", default="", metavar="NAME,…", help=f"of {', '.join(WHAT)}; or P1, P2, P3, P5, P6")
     parser.add_argument("--people", type=int, default=20_000, help="followers who speak (20000; at least 5000)")
     parser.add_argument("--own", action="store_true", help="our own load, also where wrk is on PATH")
     parser.add_argument("--save", type=Path, metavar="FILE", help="write the page there, as docs/performance.md")
@@ -58,8 +58,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _names(only: str) -> list[str]:
-    from bench.field import GOALS
-
     wanted = [word for word in only.split(",") if word]
     for goal in GOALS:
         if goal.name in wanted:
@@ -90,13 +88,20 @@ def _bench(given: argparse.Namespace) -> int:
     facts["the project"] = environment.versions(Path(sys.executable), "aiohttp", "SQLAlchemy", "asyncpg", "redis")
     if given.profile:
         given.profile.mkdir(parents=True, exist_ok=True)
-    stores = _stores() if SHOP in names else None
+    stores = _stores() if set(names) & set(STORED) else None
     if stores is not None:
         facts["stores"] = stores.what
     folder = _folder()
     try:
         field = Field(
-            Account.fresh(), cores, folder, given.people, peers, stores, given.profile and given.profile.resolve()
+            Account.fresh(),
+            cores,
+            folder,
+            given.people,
+            peers,
+            stores,
+            given.profile and given.profile.resolve(),
+            sales=given.rounds,
         )
         able = [name for name in names if field.can(name)]
         for name in set(names) - set(able):

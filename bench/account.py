@@ -11,6 +11,10 @@ from dataclasses import asdict, dataclass
 SAID = "商品"
 """The words of every request: the shop answers with its shelf, an echo with the words themselves."""
 
+PIECES = 100
+BUYERS = 2000
+"""A flash sale: so many people at once for so many pieces."""
+
 PATH = "/wechat"
 HOST = "127.0.0.1"
 VARIABLE = "BENCH_ACCOUNT"
@@ -40,6 +44,16 @@ class Account:
     def environment(self) -> dict[str, str]:
         """What a server's environment needs to find the account."""
         return {VARIABLE: json.dumps(asdict(self))}
+
+
+def ordinary(number: int) -> str:
+    """Code of a product that does not run out; forty of them, so that not everybody wants the same row."""
+    return f"A8{number % 40:02d}"
+
+
+def on_sale(number: int) -> str:
+    """Code of the product of the flash sale of this number, below 100."""
+    return f"A7{number:02d}"
 
 
 def people(count: int) -> list[str]:

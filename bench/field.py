@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
-from bench.account import Account
+from bench.account import BUYERS, PIECES, Account
 from bench.environment import PEERS, ROOT
 from bench.processes import Cores, Server, command, free_port
 from bench.stores import Stores
 
 DOOR, SHOP, SMALL_SHOP = "door", "shop-postgresql", "shop-sqlite"
+ORDER, SALE = "order", "sale"
 AIOHTTP, TORNADO, SESSION, FLASK = "aiohttp-wechatpy", "werobot-tornado", "werobot-session", "flask-wechatpy"
+ORM_ORDER, ORM_SALE = "orm-order", "orm-sale"
 
 WHAT = {
     DOOR: "the project's door alone: verify, decrypt, parse, a constant answer, encrypt",
@@ -23,18 +27,34 @@ WHAT = {
     SMALL_SHOP: "the whole shop on SQLite in one process, 商品",
     SESSION: "peer: WeRoBot on tornado with its default session (SQLite), echo",
     FLASK: "peer: wechatpy on Flask under gunicorn (one sync worker), echo",
+    ORDER: "the whole shop on PostgreSQL and Redis, an order of one line, 16 at once",
+    ORM_ORDER: "peer: wechatpy on aiohttp, SQLAlchemy's ORM and SELECT … FOR UPDATE on PostgreSQL, the same order",
+    SALE: f"the whole shop on PostgreSQL and Redis, {BUYERS} people for {PIECES} pieces, 16 at once",
+    ORM_SALE: "peer: the ORM shop, the same flash sale",
 }
-OURS = (DOOR, SHOP, SMALL_SHOP)
+OURS = (DOOR, SHOP, SMALL_SHOP, ORDER, SALE)
+ORDERS, SALES = (ORDER, ORM_ORDER), (SALE, ORM_SALE)
+STORED = (SHOP, *ORDERS, *SALES)
+"""Those that need PostgreSQL."""
 
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """`ours` answers at least `least` times as many requests a second as `peer`."""
+    """What `ours` must reach beside `peer`.
+
+    "rate": at least `bound` times as many requests a second. "cpu": at most `bound` times the CPU of the server for
+    each request. "wall": at most `bound` times as long for the same number of requests.
+    """
 
     name: str
     ours: str
     peer: str
-    least: float
+    bound: float
+    what: Literal["rate", "cpu", "wall"] = "rate"
+
+    def reached(self, ratio: float) -> bool:
+        """Is this ratio, ours to the peer's, good enough?"""
+        return ratio >= self.bound if self.what == "rate" else ratio <= self.bound
 
 
 GOALS = (
@@ -42,6 +62,8 @@ GOALS = (
     Goal("P2", SHOP, TORNADO, 1.0),
     Goal("P2", SHOP, SESSION, 5.0),
     Goal("P3", SMALL_SHOP, SESSION, 4.0),
+    Goal("P5", ORDER, ORM_ORDER, 0.5, "cpu"),
+    Goal("P6", SALE, ORM_SALE, 0.5, "wall"),
 )
 
 
@@ -56,12 +78,14 @@ class Field:
     peers: Path | None  # the Python of the peers' environment
     stores: Stores | None
     profiles: Path | None = None  # where the project's servers leave their profiles
+    sales: int = 1  # flash sales that will be held
+    databases: dict[str, str] = field(default_factory=dict)  # of those that need one: name -> URL
 
     def can(self, name: str) -> bool:
         """Whether it can be run here; the aiohttp peer needs nothing that the project has not."""
-        return {SHOP: self.stores is not None, TORNADO: bool(self.peers), SESSION: bool(self.peers)}.get(
-            name, name != FLASK or bool(self.peers)
-        )
+        if name in STORED:
+            return self.stores is not None
+        return bool(self.peers) or name not in (TORNADO, SESSION, FLASK)
 
     def start(self, name: str) -> Server:
         """Start one and wait until it listens. Raises Stopped."""
@@ -89,16 +113,30 @@ class Field:
         words = [sys.executable, "-m", "bench.ours", "prepare", database, str(self.people)]
         command(words, folder, self._environment(theirs=False))
 
+    def _database(self, name: str) -> str:
+        assert self.stores is not None
+        self.databases[name] = asyncio.run(self.stores.another())
+        return self.databases[name]
+
     def _words(self, name: str, port: int, folder: Path) -> list[str]:
         python = str(self.peers or sys.executable)
         own = [sys.executable, "-m", "bench.ours"]
         match name:
             case "door":
                 return [*own, "door", str(port)]
-            case "shop-postgresql":
+            case "shop-postgresql" | "order" | "sale":
                 assert self.stores is not None
-                self._prepare(folder, self.stores.database)
-                return [*own, "shop", str(port), str(folder), self.stores.database, self.stores.redis.url]
+                database = self._database(name)
+                self._prepare(folder, database)
+                if name != SHOP:
+                    command([*own, "stock", database, str(self.sales)], folder, self._environment(theirs=False))
+                return [*own, "shop", str(port), str(folder), database, self.stores.redis_url(STORED.index(name))]
+            case "orm-order" | "orm-sale":
+                database = self._database(name)
+                shop = [sys.executable, str(PEERS / "orm_orders.py")]
+                words = [*shop, "prepare", database, str(self.people), str(self.sales)]
+                command(words, folder, self._environment(theirs=True))
+                return [*shop, "serve", str(port), database]
             case "shop-sqlite":
                 url = f"sqlite:///{folder / 'shop.db'}"
                 self._prepare(folder, url)

@@ -10,7 +10,7 @@ import re
 import secrets
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
 from xml.etree import ElementTree
@@ -56,18 +56,18 @@ class Maker:
         self._ids = itertools.count(int(time.time()) << 20)  # 64-bit, as WeChat's
         self._people = itertools.cycle(people)
 
-    def requests(self, port: int, count: int) -> list[Request]:
-        """`count` fresh pushes for the server at `port`, one person after the other."""
-        return [self.request(port, who) for who in itertools.islice(self._people, count)]
+    def requests(self, port: int, words: Iterable[str]) -> list[Request]:
+        """A fresh push for the server at `port` for each of the `words`, one person after the other."""
+        return [self.request(port, next(self._people), said) for said in words]
 
-    def request(self, port: int, who: str, *, forged: str = "") -> Request:
+    def request(self, port: int, who: str, said: str = SAID, *, forged: str = "") -> Request:
         """One push of `who`; `forged` names the one signature that is wrong: "url" or "envelope"."""
         at = str(int(time.time()))
         nonce = str(secrets.randbelow(10**10))
         message = (
             f"<xml><ToUserName><![CDATA[{self._account.gh}]]></ToUserName>"
             f"<FromUserName><![CDATA[{who}]]></FromUserName><CreateTime>{at}</CreateTime>"
-            f"<MsgType><![CDATA[text]]></MsgType><Content><![CDATA[{SAID}]]></Content>"
+            f"<MsgType><![CDATA[text]]></MsgType><Content><![CDATA[{said}]]></Content>"
             f"<MsgId>{next(self._ids)}</MsgId></xml>"
         )
         made = self._crypto.encrypt_message(message, nonce, at)
@@ -113,13 +113,19 @@ def _signature(*parts: str) -> str:
 
 
 def judge(
-    name: str, maker: Maker, sent: Iterable[Request], answers: Iterable[tuple[int, bytes]], known: set[str]
+    name: str,
+    maker: Maker,
+    sent: Iterable[Request],
+    answers: Iterable[tuple[int, bytes]],
+    known: Callable[[str], bool],
+    began: int,
 ) -> Iterator[str]:
-    """What is wrong with the answers of a round, one sentence a fault: each must be a 200, open, be for somebody
-    who asked and has not been answered yet, be of these minutes, and say one of the `known` texts (anything else
-    is a refusal by a limit, or somebody else's answer)."""
+    """What is wrong with the answers of a round, one sentence a fault.
+
+    Each must be a 200, open, be for somebody who asked and has not been answered yet, be of these minutes (the first
+    was asked at `began`), and be `known`: anything else is a refusal by a limit, or somebody else's answer.
+    """
     waiting = Counter(request.who for request in sent)
-    now = int(time.time())
     for status, body in answers:
         if status != 200:
             yield f"{name} answered {status}"
@@ -129,10 +135,10 @@ def judge(
         except ValueError as broken:
             yield f"{name} gave no answer: {broken}"
             continue
-        if said.text not in known:
+        if not known(said.text):
             yield f"{name} said something else: {said.text[:60]!r}"
-        if abs(now - said.at) > 120:
-            yield f"{name} gave an answer of another time ({now - said.at} s old)"
+        if not began - 120 <= said.at <= time.time() + 120:
+            yield f"{name} gave an answer of another time ({said.at - began} s after the first request)"
         waiting[said.who] -= 1
         if waiting[said.who] < 0:
             yield f"{name} answered somebody who had not asked: {said.who}"

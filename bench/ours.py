@@ -2,6 +2,7 @@
 
     python -m bench.ours door PORT
     python -m bench.ours prepare DATABASE PEOPLE      migrate, stock the shelves, let people follow
+    python -m bench.ours stock DATABASE SALES         after that: everybody has an address, and there is what is bought
     python -m bench.ours shop PORT FOLDER DATABASE [REDIS]
 
 With BENCH_PROFILE=FILE a server runs under cProfile and leaves its figures there when it ends.
@@ -22,7 +23,7 @@ from typing import Any
 
 from aiohttp import web
 
-from bench.account import HOST, SAID, Account, people
+from bench.account import HOST, PIECES, SAID, Account, on_sale, ordinary, people
 from bot import config
 from bot.clock import Clock
 from bot.face import Answer
@@ -107,13 +108,48 @@ async def prepare(database: str, count: int) -> None:
                     {"follower_id": i, "number": 0, "state": {}, "missed": 0} for i in ids[start : start + AT_ONCE]
                 ]
                 await session.execute(insert(Talk), talks)
-        if not store.sqlite:  # as autovacuum would, so that no round meets it
-            async with store.engine.connect() as connection:
-                aside = await connection.execution_options(isolation_level="AUTOCOMMIT")
-                await aside.exec_driver_sql("VACUUM ANALYZE")
+        await _analysed(store)
     finally:
         await house.shared.close()
         await store.close()
+
+
+async def stock(database: str, sales: int) -> None:
+    """What orders need: an address of everybody, forty products that do not run out, and one for every sale."""
+    from sqlalchemy import insert, select
+
+    from bot.app import House
+    from models.address import Address
+    from models.follower import Follower
+    from models.product import Product, Sku
+
+    house = House(settings_of(Account.from_environment(), 1, Path.cwd(), database, ""), works=False)
+    store, now = house.store, house.clock.now()
+    home = {"name": "张三", "phone": "13800138000", "region": "浙江省杭州市西湖区", "detail": "文三路1号"}
+    stocked = {ordinary(n): 10**6 for n in range(40)} | {on_sale(n): PIECES for n in range(sales)}
+    try:
+        async with store.session() as session, session.begin():
+            for code, pieces in stocked.items():
+                product = Product(code=code, name=f"好茶 {code}", changed=now)
+                session.add(product)
+                await session.flush()
+                session.add(Sku(product_id=product.id, price_fen=88_00, on_hand=pieces))
+            ids = (await session.scalars(select(Follower.id))).all()
+            for start in range(0, len(ids), AT_ONCE):
+                some = [{"follower_id": i, "n": 1, "title": "", **home} for i in ids[start : start + AT_ONCE]]
+                await session.execute(insert(Address), [row | {"changed": now, "used": now} for row in some])
+        await _analysed(store)
+    finally:
+        await house.shared.close()
+        await store.close()
+
+
+async def _analysed(store: Any) -> None:
+    """As autovacuum would, so that no round meets it."""
+    if not store.sqlite:
+        async with store.engine.connect() as connection:
+            aside = await connection.execution_options(isolation_level="AUTOCOMMIT")
+            await aside.exec_driver_sql("VACUUM ANALYZE")
 
 
 async def shop(port: int, folder: Path, database: str, redis: str) -> None:
@@ -174,6 +210,8 @@ def main(words: list[str]) -> None:
             asyncio.run(door(int(port)))
         case ["prepare", database, count]:
             asyncio.run(prepare(database, int(count)))
+        case ["stock", database, sales]:
+            asyncio.run(stock(database, int(sales)))
         case ["shop", port, folder, database, *redis]:
             asyncio.run(shop(int(port), Path(folder), database, "".join(redis)))
         case _:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +46,18 @@ class Stores:
             " — given by address: on whatever core they run, their CPU not counted" if given else ""
         )
 
+    async def another(self) -> str:
+        """The URL of one more empty database."""
+        return await self.postgres.fresh_database()
+
+    def redis_url(self, number: int) -> str:
+        """Redis's database of this number: two shops do not share what they remember of a person."""
+        return re.sub(r"(db=|/)0$", rf"\g<1>{number}", self.redis.url)
+
+    def sold(self, database: str, code: str) -> int:
+        """How many pieces of a product have been ordered; ours and the peer's lines bear the same names."""
+        return asyncio.run(_sold(database, code))
+
     def cpu(self) -> float:
         """Seconds of CPU of both, as far as they are ours."""
         return sum(cpu(s.running.process.pid) for s in (self.postgres, self.redis) if s.running is not None)
@@ -52,6 +66,16 @@ class Stores:
         """Stop what is ours; drop the database from what is not."""
         self.redis.close()
         await self.postgres.close()
+
+
+async def _sold(database: str, code: str) -> int:
+    import asyncpg
+
+    connection = await asyncpg.connect(database)
+    try:
+        return int(await connection.fetchval("SELECT coalesce(sum(quantity), 0) FROM order_line WHERE code = $1", code))
+    finally:
+        await connection.close()
 
 
 async def _lasting(postgres: Postgres) -> None:
