@@ -118,7 +118,7 @@ async def drop(what: DropFromCart, me: Follower, cart: Cart, figures: Figures, t
     return _shown(await cart.basket(me.id), figures, note="dropped")
 
 
-@shop.on("清空", "清空购物车", "clear")
+@shop.on("清空", "清空购物车", "全部删掉", "全删了", "都删了", "clear")
 async def clear(what: ClearCart, me: Follower, cart: Cart) -> Reply:
     """Take everything out."""
     await cart.clear(me.id)

@@ -24,7 +24,9 @@ PAGE = 6
 SIMPLE = 2  # goods at a time in simple mode: with 更多 these are three digits
 NEAR = 4
 _SHELF = re.compile(r"(?:看看?|逛逛?|有什么|有哪些|想买|找)?(.+?)(?:有哪些|有什么|有啥|类)?")
-_SOME_OF = re.compile(r"(?:你们|你家|店里)?(?:都|还)?有(?:些?什么|哪些|啥|没有)(?:好|新)?(.{1,6}?)(?:吗|呢|卖)?")
+_SOME_OF = re.compile(
+    r"(?:(?:你们|你家|店里)?(?:都|还)?有(?:些?什么|哪些|啥|没有)|我?(?:想|要)+(?:买|喝|吃)?(?:点|些)?)(?:好|新)?(.{1,6}?)(?:吗|呢|卖)?"
+)
 _ANYTHING = re.compile("推荐|有什么|有啥|好[喝吃]|卖")
 
 
@@ -152,7 +154,8 @@ def _found_line(goods: Goods, query: Query) -> Choice:
 def _nothing_of(query: Query, catalog: Catalog, talk: Talking) -> Reply:
     """The nearest, with the difference, and an offer to tell when there is some; not offered twice in a row."""
     near = [h for h in catalog.index.nearest(query, NEAR) if h.doc.code in catalog.goods]
-    few = len(query.terms) <= 2 and len(query.goods) <= 10  # a sentence is not subscribed to
+    known = all(term in catalog.index for term in query.terms)
+    few = len(query.terms) <= (2 if known else 1) and len(query.goods) <= 10  # a sentence is not subscribed to
     goods = query.goods if few and (near or talk.last != "catalog/search_near") else ""
     steps = (Choice(f"订阅 {goods}", Subscribe(goods)),) if goods else (Choice("看看全部商品", Browse()),)
     lines = [_near_line(hit, query, catalog) for hit in near]

@@ -91,6 +91,7 @@ ASPECTS = (
     ("", "有货|现货|库存|卖完|补货|到货|断货|缺货|还有|没有了|没货"),
 )
 _GENUINE = re.compile("真的|假的|正品|真假|假货|正宗|保真|真货|靠谱")
+_FOR_THINGS = re.compile("有(?!货|现货)")
 _POINTS = re.compile(r"这|那|它")
 _FETCH = re.compile(r"自提|到店取|上门取")
 # What a second thought is about, tried in this order.
@@ -256,6 +257,8 @@ async def facts(ask: ProductFacts, catalog: Catalog, answers: AnswerGlance) -> R
         if not words:
             return _aside(reply("everyday/unknown", Choice("人工", Person())))
         return _aside(reply("everyday/about", words=words, page=""))
+    if found and not ask.product and _FOR_THINGS.match(ask.words):
+        return Search(" ".join(named))  # 有礼盒吗: not about one thing, but for things
     aspect = next((name for name, words in ASPECTS if re.search(words, ask.words)), None)
     if goods is None:
         if found:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import datetime
 
@@ -23,7 +24,7 @@ from handlers.intents import (
     StrangeThing,
 )
 from handlers.replies import Choice, Question, Reply, reply
-from handlers.routing import shop
+from handlers.routing import Hearing, shop
 from models.catalog import Catalog
 from models.figures import Figures
 from models.follower import Me
@@ -67,6 +68,12 @@ async def not_offered(ask: NotOffered, catalog: Catalog, figures: Figures) -> Re
     steps = [Choice("正在拼的团", Groups())] if deals else [Choice("商品", Browse())]
     free = figures.order.freight_free_from_fen
     return replace(reply("help/not_offered", *steps, what=ask.what, deals=deals, free=free), keeps=True)
+
+
+@shop.cue(60)
+def review(hearing: Hearing) -> Intent | None:
+    """评价 NO 5 很好喝: thanked for, whatever stands in it."""
+    return NotOffered("评价") if re.match(r"评价(?!\w*[吗?？怎哪])|review ", hearing.said) else None
 
 
 @shop.on("简单点", "简单模式")

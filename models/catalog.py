@@ -162,6 +162,7 @@ def _doc(goods: Goods) -> Doc:
         category=goods.category,
         price_from_fen=goods.from_fen,
         stock_word=goods.word,
+        specs=tuple(s.label for s in goods.specs),
         prices_fen=tuple(sorted({s.price_fen for s in goods.specs})),
     )
 

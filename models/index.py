@@ -20,6 +20,7 @@ SOLD_OUT = "售罄"
 _NAME, _KEYWORD, _PART, _LINE, _CHARACTER = 9, 8, 6, 2, 1  # weights, 4 bits each
 _FIRM = _PART  # a term of at least this weight says what a thing is; the selling line only talks about it
 _CJK = re.compile(r"[\u3400-\u9fff]")
+_WORDS = re.compile(r"[\u3400-\u9fff]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +155,8 @@ class Index:
             for character in _CJK.findall(plain(text)):
                 put(character, _CHARACTER)
         for label in doc.specs:
+            for word in _WORDS.findall(plain(label)):  # 礼盒 is one word, and cut in two by the dictionary
+                put(word, _PART if len(word) > 1 else _CHARACTER)
             for token in rjieba.cut_for_search(plain(label)):
                 put(bare(token), _PART if len(bare(token)) > 1 else _CHARACTER)
         for token in rjieba.cut_for_search(plain(doc.line)):

@@ -131,7 +131,10 @@ def _by_sound(said: str, index: Index) -> Iterator[tuple[str, str]]:
                 if taken := index.sounds_like(part):
                     yield part, taken
                     return
-    for token in rjieba.cut(said):
+    tokens = list(rjieba.cut(said))
+    if len(tokens) > 1 and len(tokens[-1]) == 1 and tokens[-1] in index and tokens[-2] not in index:
+        tokens[-2:] = [tokens[-2] + tokens[-1]]  # 马蹄糕 is a 糕 that the shop has not
+    for token in tokens:
         if len(token) > 1 or token in index:
             yield token, token
 

@@ -20,7 +20,8 @@ def talk(*lines: Intent) -> Talking:
 @pytest.mark.parametrize(
     ("said", "what"),
     [
-        ("秒杀", "秒杀"), ("砍价 A12", "砍价"), ("帮砍 B9X1", "砍价"), ("积分", "积分"), ("簽到", "签到"),
+        ("秒杀", "秒杀"), ("砍价 A12", "砍价"), ("帮砍 B9X1", "砍价"), ("评价 5 很好喝", "评价"),
+        ("积分", "积分"), ("簽到", "签到"),
         ("抽獎", "抽奖"), ("会员", "会员"), ("投票", "投票"), ("我的邀请", "邀请奖励"),
         ("points", "积分"), ("checkin", "签到"),
     ],
@@ -47,7 +48,7 @@ def test_noughts_before_a_number_are_none_of_it(said: str, code: str) -> None:
     assert meant(said) == ShowProduct(code)
 
 
-@pytest.mark.parametrize("said", ["有什么好茶", "你们有什么茶", "有没有好茶呢"])
+@pytest.mark.parametrize("said", ["有什么好茶", "你们有什么茶", "有没有好茶呢", "我要买茶", "想喝点茶"])
 def test_one_character_names_goods_where_it_is_asked_for(said: str) -> None:
     assert meant(said) == Search("茶")
 
@@ -88,6 +89,19 @@ async def test_no_is_heard_by_the_question_about_a_group(town: Town) -> None:
     await town.settles()
     await mei.says("退团")
     assert "给您留着" in (await mei.says("不退了")).text
+
+
+async def test_present_boxes_are_found_whatever_the_dictionary_cuts(town: Town) -> None:
+    for said in ("有礼盒吗", "搜 礼盒", "三百以内的礼盒"):
+        heard = (await town.wechat("小美").says(said)).text
+        assert "明前龙井" in heard
+        assert "祁门红茶" in heard
+
+
+async def test_only_words_for_goods_are_offered_to_subscribe_to(town: Town) -> None:
+    mei = town.wechat("小美")
+    assert "订阅" not in (await mei.says("讲个笑话")).text
+    assert "订阅 马蹄糕" in (await mei.says("搜 马蹄糕")).text
 
 
 async def test_what_a_group_costs_stands_beside_the_spec_it_is_for(town: Town) -> None:
