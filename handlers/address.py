@@ -78,7 +78,14 @@ async def mean(what: MeanAddress, me: Follower, addresses: Addresses, now: datet
 
 
 @shop.on(
-    "寄 {title}", "寄到 {title}", "寄去 {title}", "送到 {title}", "寄 {title}吧", "寄到 {title}吧", "send to {title}"
+    "寄 {title}",
+    "寄到 {title}",
+    "寄给 {title}",
+    "寄去 {title}",
+    "送到 {title}",
+    "寄 {title}吧",
+    "寄到 {title}吧",
+    "send to {title}",
 )
 async def send_to(
     what: SendTo, me: Follower, addresses: Addresses, orders: OrderGlance, now: datetime

@@ -71,7 +71,7 @@ def phrase(text: str, kind: type[Intent], fixed: dict[str, object]) -> Phrase:
             continue
         if name is not None:
             slot = slot_of(kind, name)
-            source += r"(?:\s+|\s*:\s*)" if space and slot.rank == 3 and source else r"\s*" if source else ""
+            source += r"(?:\s+|\s*:\s*)" if space and slot.rank == 3 and source else r"[\s:]*" if source else ""
             source += f"(?P<{name}>{slot.pattern})"
             slots.append((name, slot))
             rank.append(slot.rank)

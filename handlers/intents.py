@@ -256,6 +256,10 @@ class Ship(Intent, verb="ship", changes=True, role=Role.CLERK): order: OrderNo =
 @dataclass(frozen=True)
 class ShowLabel(Intent, verb="label", changes=True, personal=True, role=Role.CLERK): order: OrderNo = ""
 @dataclass(frozen=True)
+class PickList(Intent, verb="picking", personal=True, role=Role.CLERK): pass
+@dataclass(frozen=True)
+class ShipSomehow(Intent, verb="shipsomehow", role=Role.CLERK): order: OrderNo = ""
+@dataclass(frozen=True)
 class KeepAsIs(Intent, verb="keepasis", changes=True, role=Role.CLERK): order: OrderNo = ""; reason: Words = ""
 @dataclass(frozen=True)
 class HandOut(Intent, verb="handout", changes=True, role=Role.CLERK): code: PickupCode = ""

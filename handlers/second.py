@@ -13,17 +13,19 @@ from handlers.intents import (
     ChangeAddress,
     ChangeSpec,
     DropSupplement,
+    MeanAddress,
     NoteOrder,
     PayOrder,
     Person,
     PickUp,
+    SendTo,
     SetAddress,
     ShowOrder,
 )
 from handlers.replies import Choice, Post, Reply, ask, listing, reply
 from handlers.routing import Hearing, shop
 from models import amend
-from models.address import BOOK, PIECES, Addresses, AddressGlance, AddressUnclear, read_label, titled
+from models.address import BOOK, MOST, PIECES, TITLES, Addresses, AddressGlance, AddressUnclear, read_label, titled
 from models.base import Work
 from models.figures import Figures
 from models.follower import Follower
@@ -33,7 +35,7 @@ from models.prices import yuan
 from models.request import Requests
 from models.staff import Role, StaffRoom
 from models.supplement import Supplement
-from models.words import has_phone, is_no, looks_like_address, plain
+from models.words import has_phone, is_no, looks_like_address, numeral, plain
 
 LONGEST = 600  # characters of an address and its pieces
 LINES = 6
@@ -116,7 +118,11 @@ async def change_address(
             "second/fetched", Choice("看订单", ShowOrder(found[0].no)), Choice("人工", Person()), order=found[0]
         )
     if not found or found[0].state in ("closed", "completed") or not found[0].ships:
-        return SetAddress(line=wish.line)
+        meant = _of_the_book(wish.line)
+        if not meant.startswith(BOOK):
+            return SetAddress(line=wish.line)
+        place = meant.removeprefix(BOOK)
+        return MeanAddress(int(place)) if place.isdigit() else SendTo(place)
     order = found[0]
     wish = wish.filled(order=order.no)
     if is_no(wish.more):
@@ -129,6 +135,7 @@ async def change_address(
         lines = [Choice(label, ChangeAddress(order.no, value)) for label, value in options]
         asked = ask("second/where", ChangeAddress(order.no), "line", order=order)
         return replace(asked, lines=tuple(lines))
+    said = _of_the_book(said)
     typed = not said.startswith(BOOK)
     if typed:
         try:
@@ -138,7 +145,8 @@ async def change_address(
             return ask(f"address/ask_{no.facts['field']}", asking, "more", known=no.facts["known"])
     else:
         place = said.removeprefix(BOOK)
-        to = (await addresses.mean(me.id, int(place) if place.isascii() and place.isdigit() else 0, now)).label
+        which = int(place) if place.isascii() and place.isdigit() else place
+        to = (await addresses.mean(me.id, which, now)).label
     if not order.changeable:
         held = await orders.hold(order.no, me.id)
         if held.state == "paid":
@@ -160,6 +168,13 @@ def to_there(hearing: Hearing) -> Intent | None:
     if not found or not (has_phone(hearing.raw) or looks_like_address(hearing.raw)):
         return None
     return ChangeAddress(hearing.talk.shown("order", hearing.now), hearing.raw[found.end() :])
+
+
+def _of_the_book(said: str) -> str:
+    """改地址 2, 换地址 爸妈: a place of the book by its number or its name; anything else is as it was said."""
+    n = numeral(said.strip())
+    name = TITLES.get(said.strip().removesuffix("的地址").removesuffix("地址"), "")
+    return f"{BOOK}{n}" if n is not None and n <= MOST else f"{BOOK}{name}" if name else said
 
 
 @shop.on("自提 {order}", "自提", "到店自提", "我自己来取", "pick up {order}", "pick up")

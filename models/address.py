@@ -33,7 +33,7 @@ TITLES = {
     "朋友": "朋友",
 }
 BOOK = "book:"  # what stands for an address of the book, by its number: book:2
-PIECES = "\n"  # between what was said first and what was said when asked for the rest
+PIECES = "\x1f"  # between what was said first and what was said when asked for the rest; nobody can type it
 _TITLED = re.compile(rf"\s*({'|'.join(sorted(TITLES, key=len, reverse=True))})(?:的?地址)?(?:是|为)?[\s::,]+")
 _CALLED = re.compile(r"^(?:我叫|我是|叫|姓名是?|名字是?|收货人是?)[\s:,]*")
 

@@ -142,6 +142,16 @@ class OrderSeen:
 
 
 @dataclass(frozen=True)
+class Pick:
+    """So many pieces of one spec, for so many orders."""
+
+    name: str
+    spec: str
+    quantity: int
+    orders: int
+
+
+@dataclass(frozen=True)
 class PaySeen:
     """What anybody who holds the pay link may see of an order, or of a supplement."""
 
@@ -281,6 +291,20 @@ class OrderGlance(Glance):
                 )
         rows = await self.reader.all(statement.order_by(Order.promised_at, Order.id).limit(size + 1))
         return await self._whole(rows[:size]), len(rows) > size
+
+    async def picking(self) -> tuple[list[Pick], list[tuple[str, str]]]:
+        """All that has to leave, summed by spec, the most wanted first; and (number, note) of those with a note."""
+        waits = (Order.state == "paid", Order.ships.is_(True))
+        rows = await self.reader.all(
+            select(OrderLine.name, OrderLine.spec, func.sum(OrderLine.quantity), func.count())
+            .join(Order, Order.id == OrderLine.order_id)
+            .where(*waits, OrderLine.ships.is_(True), OrderLine.parcel_id.is_(None))
+            .group_by(OrderLine.sku_id, OrderLine.name, OrderLine.spec)
+            .order_by(func.sum(OrderLine.quantity).desc(), OrderLine.sku_id)
+        )
+        noted = await self.reader.all(select(Order.no, Order.note).where(*waits).order_by(Order.promised_at, Order.id))
+        picks = [Pick(name, spec, int(pieces), int(orders)) for name, spec, pieces, orders in rows]
+        return picks, [(row.no, row.note) for row in noted if row.note]
 
     async def _only(self, no: str, *conditions: Any) -> OrderSeen:
         row = await self.reader.one(select(*_COLUMNS).where(*conditions))

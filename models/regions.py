@@ -178,6 +178,7 @@ class Missing:
 
 
 _PHONE = re.compile(r"(?<![\d.])(?:\+?(?:00)?86[-\s]?)?(1[3-9]\d[-\s]?\d{4}[-\s]?\d{4})(?:[-转]\d{1,5})?(?![\d])")
+_POSTCODE = re.compile(r"(?:邮政编码|邮编)\s*:?\s*\d{6}(?!\d)|(?:(?<=[\s,;、。])|^)\d{6}(?=[\s,;、。]|$)")
 _LABELS: dict[str, str] = {label: field for field, labels in _WORDS["labels"].items() for label in labels}
 _LABEL = re.compile(
     rf"(?:^|(?<=[\s,;、。]))({'|'.join(sorted(_LABELS, key=len, reverse=True))})\s*(?:[::]|是|为|\s|$)\s*",
@@ -213,6 +214,7 @@ def parse_address(text: str, known: Address | None = None) -> Address | Missing:
     if phone := _PHONE.search(text):
         found["phone"] = re.sub(r"\D", "", phone[1])
         text = f"{text[: phone.start()]} {text[phone.end() :]}"
+    text = _POSTCODE.sub(" ", text)
     loose = _labelled(text, found)
     place = _read_place(found, loose)
     known = known or Address()

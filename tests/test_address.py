@@ -18,6 +18,8 @@ LINE = "张三 13800138000 浙江省杭州市西湖区文三路1号"
         "张三,13800138000,浙江省杭州市西湖区文三路1号",
         "浙江省杭州市西湖区文三路1号 张三 +86 138-0013-8000",
         "收货人: 张三 手机号码: 13800138000 所在地区: 浙江省杭州市西湖区 详细地址: 文三路1号",
+        "张三，13800138000，浙江省杭州市西湖区文三路1号，310000",
+        "所在地区：浙江省 杭州市 西湖区 详细地址：文三路1号 收件人：张三 联系电话：0086-13800138000 邮编：310000",
         PIECES.join(["张三", "13800138000", "浙江杭州", "西湖区", "文三路1号"]),
         PIECES.join(["西湖区文三路1号 13800138000 张三", "浙江杭州"]),
         PIECES.join(["浙江省杭州市西湖区文三路1号", "13800138000", "我叫张三"]),
@@ -179,3 +181,23 @@ async def test_a_full_book_never_stands_in_the_way_of_an_order(town: Town) -> No
 
 async def test_a_place_nobody_has_named_is_said_so(town: Town) -> None:
     assert "还没有" in (await town.wechat("小美").says("寄公司")).text
+
+
+async def test_a_pasted_block_loses_nothing_between_its_lines(town: Town) -> None:
+    block = "收货人: 王小明\n手机号码: 137 0013 7000\n所在地区: 广东省深圳市南山区粤海街道\n详细地址: 科技园路1号大厦"
+    kept = (await town.wechat("小美").says(block)).text
+    assert "王小明 13700137000 广东省深圳市南山区粤海街道科技园路1号大厦" in kept
+
+
+async def test_a_place_of_the_book_is_meant_by_its_number_or_its_name(town: Town) -> None:
+    mei = town.wechat("小美")
+    await mei.says(f"地址 家 {LINE}")
+    await mei.says("地址 爸妈 李四 13900139000 上海市浦东新区世纪大道100号")
+    assert "寄到家" in (await mei.says("换地址 1")).text
+    assert "寄到爸妈" in (await mei.says("寄给爸妈")).text
+    assert "寄到家" in (await mei.says("换地址 家")).text
+    placed = await mei.says("买 A11")
+    placed = await mei.says("1") if "要哪种" in placed.text else placed
+    assert "浙江省" in placed.text
+    assert "李* 139****9000 上海市浦东新区***" in (await mei.says("改地址 爸妈")).text
+    assert "没有第 5 个" in (await mei.says("改地址 5")).text

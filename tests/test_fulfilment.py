@@ -290,3 +290,42 @@ async def test_an_order_is_fetched_with_its_code_and_never_sent(town: Town) -> N
 )
 def test_a_carrier_is_known_by_its_numbers_and_asked_for_when_two_fit(tracking: str, carriers: list[str]) -> None:
     assert carrier.of_number(tracking) == carriers
+
+
+# -- from the shelf into the box -------------------------------------------------------------------------
+
+
+async def test_the_picking_list_sums_what_has_to_leave_and_shows_what_to_mind(town: Town) -> None:
+    boss, mei, lin = await town.owner(), await customer(town, "小美"), await customer(town, "小林")
+    assert "没有要发的货" in (await boss.says("拣货")).text
+    await _paid(town, mei)
+    no = await _paid(town, lin, "买 A11 x2")
+    await lin.says(f"备注 {no} 轻拿轻放")
+    await orders(mei, "买 A2")  # not paid: nothing to pick
+    picked = (await boss.says("拣货")).text
+    assert "桐乡胎菊 50g 罐装 ×3（2 单）" in picked
+    assert f"备注 {no}：轻拿轻放" in picked
+    assert "碧螺春" not in picked
+    await boss.says(f"发货 {no} SF1234567890")
+    assert "桐乡胎菊 50g 罐装 ×1" in (await boss.says("拣货")).text
+    assert "拣" not in (await mei.says("拣货")).text
+
+
+async def test_what_does_not_read_as_shipping_is_said_so_and_ships_nothing(town: Town) -> None:
+    boss, mei = await town.owner(), await customer(town, "小美")
+    no = await _paid(town, mei)
+    assert "没看懂" in (await boss.says(f"发货 {no} 随便什么快递 12345")).text
+    assert "待发货" in (await mei.says(f"订单 {no}")).text
+    assert "已发货" in (await boss.says(f"发货 {no} 顺丰：SF99999")).text
+
+
+async def test_an_order_that_nobody_has_paid_has_no_label(town: Town) -> None:
+    boss, mei = await town.owner(), await customer(town, "小美")
+    no = number(await orders(mei, GREEN))
+    for said in (f"面单 {no}", f"打单 {no}"):
+        assert "文三路" not in (await boss.says(said)).text
+
+
+async def test_a_rest_is_announced_in_one_breath(town: Town) -> None:
+    boss = await town.owner()
+    assert "打烊到 3月5日（含当天），公告：春茶上山" in (await boss.says("打烊到3月5日，春茶上山")).text

@@ -147,6 +147,8 @@ INTENTS: dict[str, tuple[Role, str]] = {
     "ListToShip": (CLERK, "待发货"),
     "Ship": (CLERK, "发货 K7M2P9QA SF1234567890"),
     "ShowLabel": (CLERK, "面单 K7M2P9QA"),
+    "PickList": (CLERK, "拣货"),
+    "ShipSomehow": (CLERK, ""),
     "KeepAsIs": (CLERK, "不改 K7M2P9QA 已经封箱"),
     "HandOut": (CLERK, "核销 K7M2PQ"),
     "SellerCancel": (MANAGER, "取消 K7M2P9QA 缺货"),

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Sequence
 from datetime import datetime
 
+from handlers.asking import Intent
 from handlers.errands import CloseTrade
-from handlers.intents import HandOut, KeepAsIs, ListToShip, Person, SellerCancel, SellerCancelNow, Ship, ShowLabel
+from handlers.intents import (
+    HandOut,
+    KeepAsIs,
+    ListToShip,
+    Person,
+    PickList,
+    SellerCancel,
+    SellerCancelNow,
+    Ship,
+    ShipSomehow,
+    ShowLabel,
+)
 from handlers.replies import Choice, Post, Reply, ask, confirm, listing, reply
-from handlers.routing import shop
+from handlers.routing import Hearing, shop
 from models import carrier
 from models.figures import Figures
 from models.order import UNPAID, NotNow, Orders
@@ -18,9 +31,12 @@ from models.parcel import Parcels
 from models.payment import Attempts
 from models.refund import Refunds
 from models.request import ChangeRequest, RequestGlance, Requests
+from models.staff import Role
 
 PAGE = 4
 WISHES = 3
+PICKS, NOTES = 10, 3
+_SHIP = re.compile(r"发货[\s:]*(?P<no>(?=[a-z]*[0-9])(?=[0-9]*[a-z])[2-9a-hjkmnp-z]{8})(?![0-9a-z])")
 
 
 @shop.on("发货", "待发货", "to ship")
@@ -36,7 +52,7 @@ async def to_ship(wish: ListToShip, orders: OrderGlance, requests: RequestGlance
     return said.now_seen("order", page[0].no) if len(page) == 1 else said
 
 
-@shop.on("面单 {order}", "面单", "label {order}")
+@shop.on("面单 {order}", "打单 {order}", "面单", "打单", "label {order}")
 async def label(
     wish: ShowLabel,
     orders: Orders,
@@ -51,6 +67,8 @@ async def label(
         return await _which_to_label(glance)
     order = await orders.hold_any(wish.order)
     wishes: Sequence[ChangeRequest] = ()
+    if order.state not in ("paid", "shipped", "completed"):
+        raise NotNow(order=order.no, state=order.state, word=order.word, act="ship")
     if order.state == "paid":
         wishes, changed = await requests.grant(order, figures)
         order.pack(now)
@@ -128,6 +146,31 @@ async def ship(wish: Ship, orders: Orders, parcels: Parcels, requests: Requests,
     facts = {"no": order.no, "carrier": name, "tracking": wish.tracking}
     said = reply("admin/shipped", Choice("待发货", ListToShip()), sent=sent, split=bool(places or sent.rest), **facts)
     return said.now_seen("order", order.no)
+
+
+@shop.on("拣货", "拣货单", "picking")
+async def pick(wish: PickList, orders: OrderGlance) -> Reply:
+    """What to take off the shelf for all that has to leave, summed by spec, and what its buyers ask to mind."""
+    picks, notes = await orders.picking()
+    if not picks:
+        return reply("admin/nothing_to_ship")
+    facts = {"picks": picks[:PICKS], "more": len(picks) - PICKS, "notes": notes[:NOTES], "others": len(notes) - NOTES}
+    return reply("admin/picking", Choice("待发货", ListToShip()), **facts)
+
+
+@shop.cue(60)
+def somehow(hearing: Hearing) -> Intent | None:
+    """发货 with an order's number in it that does not read: said so, and how it is written, instead of searched."""
+    if hearing.role < Role.CLERK or hearing.tapped:
+        return None
+    found = _SHIP.match(hearing.said)
+    return ShipSomehow(found["no"].upper()) if found else None
+
+
+@shop.on()
+async def ship_somehow(wish: ShipSomehow) -> Reply:
+    """Nothing has left."""
+    return reply("admin/ship_how", Choice("待发货", ListToShip()), no=wish.order)
 
 
 def _which(wish: Ship, waiting: list[OrderSeen]) -> Reply:

@@ -17,7 +17,7 @@ from models.promise import LONGEST_HOURS, PromiseGlance
 
 LONGEST_NOTICE = 40  # characters
 _UNTIL = re.compile(r"^(?:到|至|until)\s*", re.I)
-_REST_TAIL = re.compile(r"^(?:号|日)?\s*[,:,:;。]*\s*")
+_REST_TAIL = re.compile(r"^(?:号|日)?[\s,，:：;；、。]*")
 
 
 def read_until(words: str, now: datetime, zone: str) -> tuple[datetime, str] | None:
@@ -32,7 +32,7 @@ def read_until(words: str, now: datetime, zone: str) -> tuple[datetime, str] | N
     return night.astimezone(UTC), _REST_TAIL.sub("", rest)
 
 
-@shop.on("打烊 {words}", "打烊", "rest until {words}")
+@shop.on("打烊 {words}", "打烊到{words}", "打烊至{words}", "打烊", "rest until {words}")
 async def take_rest(wish: TakeRest, figures: Figures, now: datetime) -> Reply:
     """Goes on selling, and says when it ships: what orders will be told is read back first."""
     found = read_until(wish.words, now, figures.zone)
