@@ -12,6 +12,7 @@ from sqlalchemy import func, select, text, true
 from test_sale import number
 from town import Town
 
+from handlers.intents import EndSupplement
 from models import groupbuy, hand, product, settlement
 from models.base import Work
 from models.groupbuy import Group, Seat
@@ -19,6 +20,7 @@ from models.order import Order
 from models.payment import Payment
 from models.product import Product, Sku
 from models.refund import Refund
+from models.supplement import Supplement
 from models.verify import offenders
 
 pytestmark = pytest.mark.parametrize("database", ["postgresql"], indirect=True)
@@ -197,3 +199,53 @@ async def test_control_without_the_inbox_the_message_is_handled_anew(
     town.stage.house.shared._kept.clear()  # type: ignore[attr-defined]
     again = await buyer.gets_it_again(first, 1)
     assert again[0].text != first.text, "the message was known although nothing had been kept of it"
+
+
+async def paid_while_it_ends(town: Town) -> tuple[str, str]:
+    """Paid (told three times), timed out and shipped by staff at one moment; how supplement and order stand then."""
+    boss, buyer = await town.owner(), town.wechat("小美")
+    await buyer.says(ADDRESS)
+    await buyer.says("买 A11")
+    placed = await buyer.says("1")
+    await buyer.pays(placed)
+    await town.settles()
+    asked = await buyer.says("换规格 100g 罐装")
+    town.stage.cashier.withhold = True
+    await buyer.pays(asked)
+    town.stage.cashier.withhold = False
+    await run(town, "UPDATE supplement SET pay_until = made")
+    await asyncio.gather(
+        *(town.stage.cashier.deliver() for _ in range(3)),
+        town.stage.house.desk.fact(EndSupplement(number(placed))),
+        boss.says(f"发货 {number(placed)} SF1234567890"),
+        buyer.says("不换了"),
+    )
+    await town.settles()
+    row = await town.stage.house.store.reader.one(select(Supplement.state, Order.state).join(Order))
+    assert row is not None
+    return row[0], row[1]
+
+
+async def test_a_difference_that_is_paid_while_it_ends_is_credited_once_or_goes_back(town: Town) -> None:
+    supplement, order = await paid_while_it_ends(town)
+    assert supplement == "paid"
+    assert order in ("paid", "shipped"), "before it is paid for nothing leaves; afterwards what leaves is the new spec"
+    credited = await town.stage.house.store.reader.all(select(Payment.amount_fen).where(Payment.state == "credited"))
+    assert sorted(row[0] for row in credited) == [1500, 2700]
+    assert await offenders(town.stage.house.store, town.stage.house.clock.now()) == []
+
+
+async def test_control_without_the_order_s_waiting_it_leaves_while_its_buyer_pays(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Order, "at_rest", lambda self: None)
+    boss, buyer = await town.owner(), town.wechat("小美")
+    await buyer.says(ADDRESS)
+    await buyer.says("买 A11")
+    placed = await buyer.says("1")
+    await buyer.pays(placed)
+    await town.settles()
+    await buyer.says("换规格 100g 罐装")
+    await boss.says(f"发货 {number(placed)} SF1234567890")
+    found = await offenders(town.stage.house.store, town.stage.house.clock.now())
+    assert "order_waits_for_its_supplement" in {invariant.name for _, invariant, _ in found}
