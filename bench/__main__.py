@@ -1,4 +1,4 @@
-"""`./tuanpu bench`: goals P1 to P3, P5, P6, ours and the peers in turns; nothing is written unless --save says where."""
+"""`./tuanpu bench`: goals P1 to P3, P5, P6, ours and the peers in turns; --save writes them down."""
 
 from __future__ import annotations
 
