@@ -374,6 +374,8 @@ class ReceiveByItself(Intent, verb="receivebyitself", changes=True, role=Role.HO
 @dataclass(frozen=True)
 class PayBackAgain(Intent, verb="paybackagain", changes=True, role=Role.HOUSE): out_refund_no: str = ""
 @dataclass(frozen=True)
+class RemindRefused(Intent, verb="remindrefused", changes=True, role=Role.HOUSE): pass
+@dataclass(frozen=True)
 class RemindOwed(Intent, verb="remindowed", changes=True, role=Role.HOUSE): out_refund_no: str = ""
 @dataclass(frozen=True)
 class SealLedger(Intent, verb="sealledger", changes=True, role=Role.HOUSE): pass

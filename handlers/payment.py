@@ -16,6 +16,7 @@ from handlers.intents import (
     ListToShip,
     PayBackAgain,
     RefundSeen,
+    RemindRefused,
     SealLedger,
     ShowOrder,
     TradeSeen,
@@ -28,7 +29,7 @@ from models.ledger import BATCH, Ledger, LedgerGlance
 from models.order import OrderClosed, OrderPaid, OrderReady, Orders
 from models.orderglance import OrderGlance, OrderSeen
 from models.payment import AttemptGlance, Attempts, Trade
-from models.refund import RefundDone, RefundGlance, Refunds, RefundStuck
+from models.refund import REMIND_DAYS, RefundDone, RefundGlance, Refunds, RefundStuck
 from models.settlement import CLOSING_AGAIN, MoneyCameLate, held, settle_refund, settle_trade
 from models.staff import Role, StaffRoom
 
@@ -222,6 +223,27 @@ async def tell_stuck(
         about = now.astimezone(ZoneInfo(figures.zone)).date().isoformat()
     for who in await staff.on_duty(Role.MANAGER):
         post.tell(who, said, key=f"stuck:{about}:{news.error}:{who}")
+
+
+@shop.every(minutes=60)
+async def refused_refunds(refunds: RefundGlance, now: datetime) -> Iterable[Intent]:
+    """Refunds that were refused for good yesterday or before, and still are."""
+    count, _, _ = await refunds.refused(now - timedelta(days=REMIND_DAYS), now - timedelta(days=1))
+    return [RemindRefused()] if count else []
+
+
+@shop.on()
+async def remind_refused(
+    fact: RemindRefused, staff: StaffRoom, refunds: RefundGlance, figures: Figures, post: Post, now: datetime
+) -> Reply:
+    """Said again every day for a week: somebody's money has not gone back."""
+    count, total_fen, no = await refunds.refused(now - timedelta(days=REMIND_DAYS), now - timedelta(days=1))
+    if count:
+        said = reply("payment/refunds_refused", count=count, total_fen=total_fen, no=no)
+        day = now.astimezone(ZoneInfo(figures.zone)).date().isoformat()
+        for who in await staff.on_duty(Role.MANAGER):
+            post.tell(who, said, key=f"refused:{day}:{who}", patient=True)
+    return SILENT
 
 
 # -- the ledger ------------------------------------------------------------------------------------------

@@ -7,8 +7,19 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, bindparam, func, select, update
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import (
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    UniqueConstraint,
+    bindparam,
+    exists,
+    func,
+    select,
+    tuple_,
+    update,
+)
+from sqlalchemy.orm import Mapped, aliased, mapped_column
 
 from models import ledger
 from models.base import Base, Contended, Event, Glance, Invariant, Moment, Refusal, Shelf
@@ -22,11 +33,17 @@ STATES = ("due", "asked", "unknown", "done", "failed")
 # certificate of ours) ends some time, and the refund waits for that.
 FINAL = ("INVALIDREQUEST", "PARAMERROR", "USERACCOUNTABNORMAL", "missing", "amount")
 QUIET = ("later",)  # the counter is busy: nobody needs to hear of it
+MOST_PARTS = 50  # of one payment (doc: refunds); the last is kept for whatever is left then
+REMIND_DAYS = 7  # so long staff hear every day of what was refused for good
 DOUBT_TRIES = 6  # so often nobody may know how a refund stands before somebody hears of it
 
 
 class RefundTooMuch(Refusal):
     """More would go back than came in. Facts: amount_fen, left_fen."""
+
+
+class TooManyParts(Refusal):
+    """The cashier takes no more parts of this payment; all that is left may go back at once. Facts: most, left_fen."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +93,7 @@ class Refund(Base):
     seq: Mapped[int] = mapped_column(default=0)
     state: Mapped[str] = mapped_column(default="due")
     tries: Mapped[int] = mapped_column(default=0)
-    next_try: Mapped[datetime]
+    next_try: Mapped[datetime]  # of one that was refused for good: since when
     made: Mapped[datetime]
     done_at: Mapped[datetime | None]
     error: Mapped[str] = mapped_column(default="")
@@ -104,7 +121,7 @@ class Refund(Base):
         elif state == "REFUSED" and error.replace("_", "") not in FINAL:
             self.state, self.error = "due", error
         else:  # CLOSED, ABNORMAL, a definite no: a person has to look
-            self.state, self.error = "failed", error or state
+            self.state, self.error, self.next_try = "failed", error or state, now
         return True
 
 
@@ -121,12 +138,15 @@ class Refunds(Shelf[Refund]):
     async def owe(self, payment: Payment | int, amount_fen: int, reason: str, due: datetime, seq: int = 0) -> Refund:
         """Owe `amount_fen` back out of a payment, from `due` on. The same (payment, reason, seq) is the same refund.
 
-        Raises RefundTooMuch when less than that is left of the payment.
+        Raises RefundTooMuch when less than that is left of the payment, TooManyParts when it was taken apart enough.
         """
         payment_id = payment if isinstance(payment, int) else payment.id
         known = await self._known(payment_id, reason, seq)
         if known is not None:
             return known
+        left_fen, whole_only = await self._left(payment_id)
+        if whole_only and 0 < amount_fen < left_fen:
+            raise TooManyParts(most=MOST_PARTS, left_fen=left_fen)
         row = None
         if amount_fen > 0:
             reserved = await self.session.execute(
@@ -138,10 +158,7 @@ class Refunds(Shelf[Refund]):
             )
             row = reserved.first()
         if row is None:
-            left = await self.work.one(
-                select((Payment.amount_fen - Payment.refund_reserved_fen).label("left")).where(Payment.id == payment_id)
-            )
-            raise RefundTooMuch(amount_fen=amount_fen, left_fen=left.left if left else 0)
+            raise RefundTooMuch(amount_fen=amount_fen, left_fen=left_fen)
         number = "rf" + secrets.token_hex(14)
         written = await self.session.execute(
             self.work.insert(Refund)
@@ -170,6 +187,13 @@ class Refunds(Shelf[Refund]):
         assert refund is not None
         return refund
 
+    async def _left(self, payment_id: int) -> tuple[int, bool]:
+        """How much of a payment is not on its way back (fen), and whether it can only go back whole."""
+        parts = select(func.count(Refund.id)).where(Refund.payment_id == Payment.id).scalar_subquery()
+        left = (Payment.amount_fen - Payment.refund_reserved_fen).label("left")
+        row = await self.work.one(select(left, parts.label("parts")).where(Payment.id == payment_id))
+        return (int(row.left), int(row.parts) >= MOST_PARTS - 1) if row is not None else (0, False)
+
     async def _known(self, payment_id: int, reason: str, seq: int = 0) -> Refund | None:
         return await self._one(
             select(Refund).where(Refund.payment_id == payment_id, Refund.reason == reason, Refund.seq == seq)
@@ -178,7 +202,8 @@ class Refunds(Shelf[Refund]):
     async def owe_back(self, order_id: int, amount_fen: int, reason: str, due: datetime, seq: int = 0) -> list[Refund]:
         """Owe `amount_fen` back of what an order was paid with: the oldest payment first, of none more than it was.
 
-        The same (order, reason, seq) is the same refunds. Raises RefundTooMuch when less than that is left of all.
+        The same (order, reason, seq) is the same refunds. Raises RefundTooMuch when less than that is left of all,
+        TooManyParts when it could only go back whole.
         """
         await Orders(self.work).hold_id(order_id)  # two who owe the same take turns
         known = await self._known_of(order_id, reason, seq)
@@ -187,12 +212,16 @@ class Refunds(Shelf[Refund]):
         shares: list[tuple[Payment, int]] = []
         missing_fen = amount_fen
         for payment in await Payments(self.work).credited_to(order_id):
-            fen = min(missing_fen, payment.amount_fen - payment.refund_reserved_fen)
-            if fen > 0:
+            left_fen, whole_only = await self._left(payment.id)
+            fen = min(missing_fen, left_fen)
+            if fen > 0 and not (whole_only and fen < left_fen):
                 shares.append((payment, fen))
                 missing_fen -= fen
         if missing_fen or not shares:
-            raise RefundTooMuch(amount_fen=amount_fen, left_fen=amount_fen - missing_fen)
+            left_fen = await self.left_of(order_id)
+            if 0 < amount_fen < left_fen:
+                raise TooManyParts(most=MOST_PARTS, left_fen=left_fen)
+            raise RefundTooMuch(amount_fen=amount_fen, left_fen=left_fen)
         return [await self.owe(payment, fen, reason, due, seq) for payment, fen in shares]
 
     async def owe_all(self, order_id: int, reason: str, due: datetime) -> list[Refund]:
@@ -272,8 +301,17 @@ class RefundGlance(Glance):
     """Refunds, read only."""
 
     async def due(self, now: datetime, limit: int = 100, *, by_hand: bool = False) -> list[str]:
-        """The numbers of the refunds that are to be asked for, or asked about, now;
-        `by_hand`: of those that no cashier carries out."""
+        """The numbers of the refunds that are to be asked for, or asked about, now, one of each payment.
+
+        The cashier takes two of one payment at least a minute apart. `by_hand`: of those that no cashier carries out.
+        """
+        other = aliased(Refund)
+        earlier = exists().where(
+            other.payment_id == Refund.payment_id,
+            other.state.in_(["due", "unknown"]),
+            other.next_try <= now,
+            tuple_(other.next_try, other.id) < tuple_(Refund.next_try, Refund.id),
+        )
         rows = await self.reader.all(
             select(Refund.out_refund_no)
             .join(Payment, Payment.id == Refund.payment_id)
@@ -281,6 +319,7 @@ class RefundGlance(Glance):
                 Refund.state.in_(["due", "asked", "unknown"]),
                 Refund.next_try <= now,
                 (Payment.source == "hand").is_(by_hand),
+                (Refund.state == "asked") | (Payment.source == "hand") | ~earlier,
             )
             .order_by(Refund.next_try, Refund.id)
             .limit(limit)
@@ -318,6 +357,16 @@ class RefundGlance(Glance):
             .limit(limit)
         )
         return [RefundTold(no, fen, state, at, source == "hand") for no, fen, state, at, source in rows]
+
+    async def refused(self, since: datetime, until: datetime) -> tuple[int, int, str]:
+        """How many were refused for good in this time and still are, their sum in fen, the order of the oldest."""
+        rows = await self.reader.all(
+            select(Refund.amount_fen, Order.no)
+            .join(Order, Order.id == Refund.order_id)
+            .where(Refund.state == "failed", Refund.next_try >= since, Refund.next_try < until)
+            .order_by(Refund.id)
+        )
+        return len(rows), sum(row.amount_fen for row in rows), rows[0].no if rows else ""
 
     async def of_order(self, order_id: int) -> list[RefundSeen]:
         rows = await self.reader.all(

@@ -19,7 +19,7 @@ from models.hold import Hold
 from models.order import NoSuchOrder, Order, Orders
 from models.payment import Attempt, Attempts, Payment, PayOver, Trade, ask_next
 from models.product import Products, Sku, SoldOut
-from models.refund import Refund, Refunds, RefundTooMuch
+from models.refund import MOST_PARTS, Refund, RefundGlance, Refunds, RefundTooMuch, TooManyParts
 from models.seal import Keys, Sealed
 from models.settlement import settle_refund, settle_trade
 from models.store import Store
@@ -297,6 +297,69 @@ async def test_a_refund_of_a_whole_order_gives_its_goods_back_once(shop: Shop) -
     await shop.whole()
 
 
+async def paid_for(shop: Shop) -> tuple[Order, int]:
+    order = await shop.order()
+    attempt = await shop.attempt(order)
+    await shop.settle(paid(attempt))
+    return order, attempt.amount_fen
+
+
+async def test_the_fiftieth_part_is_all_that_is_left(shop: Shop) -> None:
+    order, fen = await paid_for(shop)
+
+    async def part(work: Work, amount: int, seq: int) -> int:
+        (one,) = await Refunds(work).owe_back(order.id, amount, "part", work.now, seq)
+        return one.amount_fen
+
+    for n in range(MOST_PARTS - 1):
+        await shop.step(lambda work, n=n: part(work, 1, n))
+    with pytest.raises(TooManyParts):
+        await shop.step(lambda work: part(work, 1, 99))
+    with pytest.raises(RefundTooMuch):
+        await shop.step(lambda work: part(work, fen, 99))
+    assert await shop.step(lambda work: part(work, fen - MOST_PARTS + 1, 99)) == fen - MOST_PARTS + 1
+    assert await shop.count(select(func.count(Refund.id))) == MOST_PARTS
+    await shop.whole()
+
+
+async def test_two_of_one_payment_are_asked_for_in_turn(shop: Shop) -> None:
+    order, _ = await paid_for(shop)
+
+    async def two(work: Work) -> list[str]:
+        refunds = Refunds(work)
+        return [(await refunds.owe_back(order.id, 100, "part", work.now, n))[0].out_refund_no for n in (1, 2)]
+
+    first, second = await shop.step(two)
+    glance = RefundGlance(shop.store.reader)
+    assert await glance.due(NOON) == [first]
+
+    async def asked(work: Work) -> None:
+        refund = await Refunds(work).hold(first)
+        assert refund is not None
+        await Refunds(work).try_again(refund)
+
+    await shop.step(asked)
+    assert await glance.due(NOON + timedelta(seconds=59)) == [second]
+
+
+async def test_what_is_owed_of_an_order_is_owed_once_whoever_asks(shop: Shop) -> None:
+    order, fen = await paid_for(shop)
+
+    async def owes(work: Work) -> list[str]:
+        await Orders(work).hold_id(order.id)
+        return [r.out_refund_no for r in await Refunds(work).owe_back(order.id, 500, "part", work.now, 7)]
+
+    assert await shop.step(owes) == await shop.step(owes)
+    assert await shop.count(select(Payment.refund_reserved_fen)) == 500
+
+    async def rest(work: Work) -> int:
+        return sum(one.amount_fen for one in await Refunds(work).owe_all(order.id, "seller", work.now))
+
+    assert await shop.step(rest) == fen - 500
+    assert await shop.step(rest) == fen - 500, "the same again, and no more of it"
+    await shop.whole()
+
+
 async def test_a_foreign_number_is_a_missing_number(shop: Shop) -> None:
     order = await shop.order()
 
@@ -313,6 +376,15 @@ def test_a_refund_that_is_done_stays_done_whatever_comes_after() -> None:
     for late in ("PROCESSING", "CLOSED", "ABNORMAL", "UNKNOWN", "REFUSED"):
         assert not one.said(late, "", NOON)
     assert one.state == "done"
+
+
+def test_what_the_cashier_gives_up_is_left_to_a_person_and_may_still_be_done() -> None:
+    for gave_up in ("CLOSED", "ABNORMAL"):
+        one = Refund(state="asked", tries=1)
+        assert one.said(gave_up, "", NOON)
+        assert (one.state, one.error, one.next_try) == ("failed", gave_up, NOON)
+        assert not one.said("PROCESSING", "", NOON)
+        assert one.said("SUCCESS", "", NOON)
 
 
 def test_too_little_money_at_the_cashier_is_tried_again_and_a_definite_no_is_not() -> None:

@@ -199,6 +199,7 @@ INTENTS: dict[str, tuple[Role, str]] = {
     "AskAgain": (HOUSE, ""),
     "CloseOverdue": (HOUSE, ""),
     "EndSupplement": (HOUSE, ""),
+    "RemindRefused": (HOUSE, ""),
     "PayBackAgain": (HOUSE, ""),
     "RemindOwed": (HOUSE, ""),
     "JudgeGroup": (HOUSE, ""),
