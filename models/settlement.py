@@ -86,11 +86,8 @@ async def settle_trade(work: Work, trade: Trade, figures: Figures) -> Settled:
         return Settled("again", order)
     # REFUND: paid, and paid back by hand at the cashier's own desk, before we heard of it.
     cause = "elsewhere" if trade.state == "REFUND" else mismatch(attempt, trade) or too_late(order, bill)
-    if not cause and bill is order:
-        try:
-            await hold.take_all(work, order)
-        except hold.GONE:
-            cause = "gone"
+    if not cause and not await _take(work, order, bill):
+        cause = "gone"
     attempt.state = "paid"
     payment_id = await Payments(work).keep(
         transaction_id=trade.transaction_id,
@@ -131,6 +128,17 @@ def too_late(order: Order, bill: Bill) -> str:
         never = bill.state == "closed" and bill.paid_at is None
         return "closed" if never else "twice"
     return "closed" if bill is not order and order.state == "closed" else ""
+
+
+async def _take(work: Work, order: Order, bill: Bill) -> bool:
+    """What was held is the order's own; False when it is not there any more, and then nothing has changed."""
+    if isinstance(bill, Supplement):  # its pieces are taken when the change is made
+        return await Supplements(work).fits(order, bill)
+    try:
+        await hold.take_all(work, order)
+    except hold.GONE:
+        return False
+    return True
 
 
 async def _credit(work: Work, order: Order, bill: Bill) -> None:

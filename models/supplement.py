@@ -206,6 +206,23 @@ class Supplements(Shelf[Supplement]):
             )
         )
 
+    async def fits(self, order: Order, supplement: Supplement) -> bool:
+        """Whether the order still has what is to be changed: it may have gone back meanwhile."""
+        if supplement.what != "spec":
+            return True
+        row = await self.work.one(
+            select(Hold.id)
+            .join(OrderLine, (OrderLine.order_id == Hold.order_id) & (OrderLine.sku_id == Hold.thing))
+            .where(
+                OrderLine.id == supplement.line_id,
+                OrderLine.quantity == Hold.quantity,
+                Hold.order_id == order.id,
+                Hold.kind == "stock",
+                Hold.state == "taken",
+            )
+        )
+        return row is not None
+
     async def apply(self, order: Order, supplement: Supplement) -> None:
         """It is paid: the change is made, and the order costs so much more. Contended when a guard says no."""
         now = self.work.now

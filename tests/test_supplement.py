@@ -341,6 +341,21 @@ async def test_in_whatever_order_the_cashier_speaks_it_is_paid_once(town: Town) 
     assert not await broken(town)
 
 
+async def test_what_has_gone_back_meanwhile_is_not_changed_any_more(town: Town) -> None:
+    mei = await customer(town, "小美")
+    before = await stock(town)
+    _, heard = await asked(town, mei)
+    async with town.stage.house.store.session() as session, session.begin():
+        await session.execute(text("UPDATE hold SET state = 'freed' WHERE kind = 'stock'"))
+    await mei.pays(heard)
+    await town.settles()
+    assert "可要换的已经退了" in told(mei)
+    assert await all_back(town) == 1500
+    assert await one(town, Supplement.state) == ("closed",)
+    assert (await stock(town))[NEW] == before[NEW]
+    assert not await waits(town)
+
+
 @pytest.mark.parametrize("pressed", [False, True])
 async def test_an_order_that_is_cancelled_waits_for_nothing(town: Town, pressed: bool) -> None:
     """The other spec is free at once, and who still pays gets it back."""
