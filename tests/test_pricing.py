@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from models.figures import Figures
 from models.plays import Terms
-from models.pricing import Granted, Line, Off, of_pieces, quote, share
+from models.pricing import RULES, Case, Granted, Line, Off, of_pieces, quote, share
 
 FIGURES = Figures()
 NOON = datetime(2026, 3, 2, 4, 0, tzinfo=UTC)
@@ -75,6 +75,13 @@ def test_the_threshold_counts_what_is_paid_after_the_discount() -> None:
     assert said.freight_fen == 800
 
 
+def test_the_rules_have_one_order_and_spend_and_save_its_empty_place() -> None:
+    names = [name for name, _ in RULES]
+    assert names == ["play", "level or timed discount", "spend-N-save", "coupon", "points"]
+    everything = Granted(Off("会员", percent=10), {}, Off("券", fen=100), 100)
+    assert dict(RULES)["spend-N-save"]([Line(1, 1, 99_00)], Case({}, everything, FIGURES)) == []
+
+
 offs = st.builds(
     Off,
     st.sampled_from(["会员", "限时9折", "券"]),
@@ -131,6 +138,47 @@ def test_a_part_paid_back_and_its_complement_are_what_was_paid(amount: int, quan
         assert part >= 0
         back, before = back + part, before + pieces
     assert back + of_pieces(amount, quantity, before, quantity - before) == amount
+
+
+@given(baskets(), st.randoms())
+def test_an_order_taken_apart_piece_by_piece_gives_back_exactly_what_was_paid(
+    basket: tuple[list[Line], dict[int, Terms], Granted], dice: object
+) -> None:
+    """However it is taken apart, and in whatever order its lines go: all parts and the freight are the total."""
+    lines, plays, granted = basket
+    said = quote(lines, plays, FIGURES, granted=granted)
+    parts = [(line, n) for line in said.lines[:5] for n in range(min(line.quantity, 5))]
+    dice.shuffle(parts)  # type: ignore[attr-defined]
+    gone = dict.fromkeys((line.id for line in said.lines), 0)
+    back = 0
+    for line, _ in parts:
+        back += of_pieces(line.amount_fen, line.quantity, gone[line.id], 1)
+        gone[line.id] += 1
+    rest = sum(of_pieces(x.amount_fen, x.quantity, gone[x.id], x.quantity - gone[x.id]) for x in said.lines)
+    assert back + rest + said.freight_fen == said.total_fen
+    assert min(back, rest) >= 0
+
+
+@given(baskets())
+def test_what_this_person_has_never_makes_it_dearer(basket: tuple[list[Line], dict[int, Terms], Granted]) -> None:
+    lines, plays, granted = basket
+    with_all = {line.id: line for line in quote(lines, plays, FIGURES, granted=granted).lines}
+    for line in quote(lines, plays, FIGURES).lines:
+        assert with_all[line.id].amount_fen <= line.amount_fen
+
+
+@given(lines_of, st.integers(1, 95), st.data())
+def test_a_coupon_for_some_goods_touches_no_others_and_counts_no_others(
+    lines: list[Line], percent: int, data: st.DataObject
+) -> None:
+    some = data.draw(st.sets(st.sampled_from([line.id for line in lines])))
+    base = sum(line.gross_fen for line in lines if line.id in some)
+    least = data.draw(st.integers(0, 2 * base + 1))
+    coupon = Off("券", percent=percent, from_fen=least, lines=frozenset(some))
+    said = quote(lines, {}, FIGURES, granted=Granted(coupon=coupon))
+    assert all(line.discount_fen == 0 for line in said.lines if line.id not in some)
+    off = sum(fen for _, fen in said.discounts)
+    assert off == (min(base * percent // 100, base - 1) if base >= max(least, 1) else 0)
 
 
 def test_a_line_takes_the_better_of_level_and_timed_discount() -> None:
