@@ -8,8 +8,9 @@ from __future__ import annotations
 import hashlib
 import hmac
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, UniqueConstraint, select, update
+from sqlalchemy import CheckConstraint, ForeignKey, UniqueConstraint, and_, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import ALPHABET, Base, Invariant, Shelf
@@ -49,6 +50,11 @@ def friend_mark(pay_code: str, key: bytes) -> str:
     return "".join(ALPHABET[byte % len(ALPHABET)] for byte in digest[:FRIEND_LENGTH])
 
 
+def unspent(now: datetime) -> Any:
+    """The guard of "once": not used, not too old, not guessed at too often."""
+    return and_(PayToken.used.is_(None), PayToken.until > now, PayToken.tries_left > 0)
+
+
 class PayTokens(Shelf[PayToken]):
     """Tokens, for the changing path."""
 
@@ -67,12 +73,7 @@ class PayTokens(Shelf[PayToken]):
     async def spend(self, order_id: int, hash: str) -> bool:
         """Use the token up; False when it does not fit, and then the order's token has a try less."""
         now = self.work.now
-        live = (
-            PayToken.order_id == order_id,
-            PayToken.used.is_(None),
-            PayToken.until > now,
-            PayToken.tries_left > 0,
-        )
+        live = (PayToken.order_id == order_id, unspent(now))
         taken = await self.session.execute(
             update(PayToken)
             .where(PayToken.hash == hash, *live)

@@ -210,6 +210,40 @@ async def test_a_group_fills_by_a_card_and_another_one_does_not(page: Page) -> N
     await picture(page, "panel")
 
 
+async def test_each_phone_pays_where_it_sits(page: Page) -> None:
+    """Weibo's gets a token, WeChat's calls up the wallet and may leave it again, a desk shows a code."""
+    lin, mei = Phone(page, "微博小林"), Phone(page, "小美")
+    for one in (lin, mei):
+        await one.follows()
+    await lin.says("买 A11 x2", "哪种")
+    await lin.says("1", "寄到")
+    await lin.picks("林晓 136", "合计")
+    sheet = f"{lin.at} .sheet"
+    await lin._newest(".log a.link", "/pay/")
+    await page.click("[data-here]")
+    await page.click("button.pay", frame=f"{sheet} iframe")
+    await page.wait(f"document.querySelector('{sheet} .hint').innerText.includes('付款 ')")
+    await mei.picks("付款 ", "口令对上了")
+    await mei._newest(".log a.link", "/pay/")
+    await page.click("[data-here]")
+    mine = f"{mei.at} .sheet"
+    await page.click("button.pay", frame=f"{mine} iframe")
+    await page.wait(f"!document.querySelector('{mine} [data-pay]').disabled")
+    await page.click(f"{mine} [data-close]")
+    await page.wait(f"document.querySelector('{mine} iframe').contentDocument.body.innerText.includes('还没有付款')")
+    await page.click("[data-again]", frame=f"{mine} iframe")
+    await page.wait(f"!document.querySelector('{mine} [data-pay]').disabled")
+    await page.click(f"{sheet} [data-desk]")
+    desk = f"document.querySelector('{sheet} iframe').contentDocument"
+    await page.wait(f"{desk}.readyState === 'complete' && {desk}.location.pathname.includes('/desk/')")
+    await page.click("button.pay", frame=f"{sheet} iframe")
+    await page.wait(f"{desk}.querySelector('[data-code-url]')")
+    await page.click(f"{sheet} [data-pay]")
+    await lin.sees("收到您的付款")
+    await page.click(f"{mine} [data-pay]")  # what was closed cannot be paid any more
+    await page.wait(f"document.querySelector('{mine} .hint').innerText.includes('没付成')")
+
+
 async def test_only_who_has_asked_gets_the_push_and_nobody_who_has_left(page: Page) -> None:
     mei, wang, qiang, lin, boss = (Phone(page, n) for n in ("小美", "王阿姨", "阿强", "微博小林", "老板"))
     for one in (mei, wang, qiang, lin):

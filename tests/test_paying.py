@@ -1,5 +1,6 @@
 """Who pays, and where: each way through the real doors, one way at a time, and nothing personal for anybody."""
 
+import asyncio
 import base64
 import ipaddress
 import re
@@ -12,7 +13,7 @@ from aiohttp.test_utils import make_mocked_request
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
 from follower import IN_WECHAT, ON_A_DESK, ON_A_PHONE, Follower, Web
-from sqlalchemy import select
+from sqlalchemy import select, true
 from test_pages import Patch, browser_of, content, patched
 from town import Town
 from yarl import URL
@@ -22,6 +23,7 @@ from bot.simulator.cashier_keys import merchants_key
 from bot.simulator.driver import Heard
 from bot.simulator.stage import Stage
 from bot.web.payer import address_of, device_of
+from models import payment, paytoken
 from models.payment import Attempt, Payment
 
 __all__ = ["patched"]
@@ -300,6 +302,54 @@ async def test_a_phone_pays_by_h5_only_where_the_shop_says_that_it_may(patched: 
     assert await attempts(stage) == [("h5", "closed"), ("h5", "live")]
     await stage.cashier.pay(pressed.h5_url.rpartition("&redirect_url=")[0], "oSomebody")
     assert "已付款" in (await mei.opens(link, ON_A_PHONE)).text
+
+
+# -- at the same moment ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("guarded", [True, False])
+async def test_of_two_who_say_a_token_at_once_one_gets_the_link(
+    town: Town, monkeypatch: pytest.MonkeyPatch, guarded: bool
+) -> None:
+    """The control twin: without the guard both get it."""
+    lin, wang, qiang = town.weibo("小林"), town.wechat("王阿姨"), town.wechat("阿强")
+    for one in (wang, qiang):
+        await one.follows()
+    _, link = await placed(town.stage, lin)
+    ticket = (await (await lin.opens(link, ON_A_PHONE)).presses_the_button()).ticket
+    if not guarded:
+        monkeypatch.setattr(paytoken, "unspent", lambda now: true())
+    heard = await asyncio.gather(*(one.says(f"付款 {ticket}") for one in (wang, qiang)))
+    assert sum(link in one.text for one in heard) == (1 if guarded else 2)
+
+
+@pytest.mark.parametrize("guarded", [True, False])
+async def test_of_two_who_press_at_once_nobody_is_given_what_the_other_pays_by(
+    town: Town, monkeypatch: pytest.MonkeyPatch, guarded: bool
+) -> None:
+    """The control twin: without the guard both are called up for one attempt, and one of them cannot pay."""
+    mei, qiang = town.wechat("小美"), town.wechat("阿强")
+    await qiang.follows()
+    _, link = await placed(town.stage, mei)
+    pages = [await one.opens(link, IN_WECHAT) for one in (mei, qiang)]
+    if not guarded:
+        monkeypatch.setattr(payment, "serves", lambda *asked: True)
+    pressed = await asyncio.gather(*(page.presses_the_button() for page in pages))
+    await town.settles()
+    states = [state for _, state in await attempts(town.stage)]
+    assert states.count("live") <= 1
+    orders = town.stage.cashier.books.orders.values()
+    whose = {code: order.said["payer"]["openid"] for order in orders for code in order.codes}
+    given = [(page, one) for page, one in zip(pressed, (mei, qiang), strict=True) if page.words]
+    mine = all(whose[prepay_id(page)] == one.person.who for page, one in given)
+    assert mine is guarded
+    if guarded:
+        last = await (await mei.opens(link, IN_WECHAT)).presses_the_button()
+        await town.stage.cashier.pay(prepay_id(last), mei.person.who)
+        for page, _ in given:
+            if prepay_id(page) != prepay_id(last):
+                with pytest.raises(CannotPay):
+                    await town.stage.cashier.pay(prepay_id(page), qiang.person.who)
 
 
 # -- for a friend ------------------------------------------------------------------------------------------

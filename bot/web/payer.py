@@ -71,7 +71,8 @@ class Payers:
 
     def __init__(self, house: House, secure: bool) -> None:
         self.house, self.secure = house, secure
-        self.key = house.keys.derive("payer")
+        account = house.settings.wechat
+        self.key = house.keys.derive(f"payer:{account.app_id if account else ''}")  # an openid is one account's
         prefix = "__Host-" if secure else ""
         self.known, self.login, self.unknown = f"{prefix}payer", f"{prefix}login", f"{prefix}stranger"
 
