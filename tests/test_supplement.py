@@ -12,9 +12,10 @@ from test_second_thoughts import SHANGHAI, URUMQI, freight, moves, stock
 from town import Town
 
 from bot.simulator.driver import Heard
-from models.base import Work
+from models import settlement
+from models.base import Contended, Work
 from models.freight import Zone
-from models.order import Order
+from models.order import NotNow, Order
 from models.payment import Attempt, Payment, Trade
 from models.refund import Refund
 from models.settlement import settle_trade
@@ -305,6 +306,19 @@ async def test_money_that_comes_after_its_time_goes_back_and_changes_nothing(tow
         ("orphan", "closed"),
     ]
     assert not await broken(town)
+
+
+async def test_control_without_the_guard_of_late_money_the_held_pieces_have_to_stop_it(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settlement, "too_late", lambda order, bill: "")
+    mei = await customer(town, "小美")
+    _, heard = await asked(town, mei)
+    attempt = await attempt_of(town, mei, heard)
+    await says(town, attempt, "", "CLOSED")
+    await mei.says("不换了")
+    with pytest.raises((Contended, NotNow)):
+        await says(town, attempt, "t9")
 
 
 async def test_it_is_paid_twice_and_once_goes_back(town: Town) -> None:
