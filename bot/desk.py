@@ -46,6 +46,7 @@ TYPED = frozenset({"text", "image", "voice", "video", "location", "link", "other
 FORGOTTEN = 1000  # rows that are forgotten in one transaction
 TAPPED = frozenset({"click", "follow", "scan"})
 AWAY = (DBAPIError, PoolTimeout, OSError)  # the database did not answer
+MESSAGES = 6  # that change something at once, of a store's 8 connections: money never queues behind a crowd
 AGAIN = (0.5, 2.0, 8.0, 30.0)  # seconds between the tries to do what the platform counts as done
 
 _T = TypeVar("_T")
@@ -86,6 +87,7 @@ class Desk:
     _turns: dict[tuple[str, str, str], tuple[asyncio.Lock, list[int]]] = field(default_factory=dict)
     _running: dict[tuple[str, str, str, str], _Running] = field(default_factory=dict)
     _heard: list[Heard] = field(default_factory=list)
+    _room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MESSAGES))
 
     @property
     def busy(self) -> bool:
@@ -135,7 +137,7 @@ class Desk:
 
     async def say_later(self, told: Told, answer: Answer) -> None:
         """The door could not wait for this answer: it goes out as a message, or is shown first at the next visit."""
-        async with self._work() as work:
+        async with self._room, self._work() as work:
             follower = await Followers(work).meet(told.channel, told.account, told.who, work.now)
             await say_alone(work, "late", follower.id, told.key or str(work.now.timestamp()), answer.to_json())
         await self.shared.say("outbox")
@@ -254,7 +256,7 @@ class Desk:
         """One transaction for a message that changes something, its inbox row first."""
         done: Done | None = None
         again: dict[str, Any] | None = None
-        async with self._work("message") as work:
+        async with self._room, self._work("message") as work:
             noted = None
             if told.key:
                 noted = await inbox.note(work, told.channel, told.account, told.who, told.key)

@@ -33,6 +33,7 @@ from models.order import Order, OrderPaid
 from models.outbox import Outbox
 from models.product import Product, Sku
 from models.staff import Staff
+from models.talk import Talk
 
 WHERE = "张三 13800138000 浙江省杭州市西湖区文三路1号"
 
@@ -209,6 +210,27 @@ async def test_an_answer_that_is_ready_as_the_door_goes_is_said_by_one_of_the_tw
     await town.stage.house.tasks.settle(5)
     later = await count(town, Outbox)
     assert (answer is not None) + later == 1
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+async def test_a_payment_is_heard_while_a_crowd_waits(town: Town) -> None:
+    """10,000 buyers at once: their messages had every connection, and callbacks were turned away with 500."""
+    mei, crowd = town.wechat("小美"), [town.wechat(f"客人{n}") for n in range(12)]
+    house, cashier = town.stage.house, town.stage.cashier
+    for one in [mei, *crowd]:
+        await one.says("地址 " + WHERE)
+    cashier.withhold = True
+    await mei.pays(await mei.says("买 A11 50g"))
+    loop = asyncio.get_running_loop()
+    async with house.store.session() as session, session.begin():
+        await session.execute(select(Talk.follower_id).with_for_update())
+        says = [loop.create_task(one.says("买 A11 50g")) for one in crowd]
+        await until(lambda: len(house.desk._running) == len(crowd) and house.desk._room.locked())
+        assert await cashier.deliver() == [(200, "")]
+        assert not any(one.done() for one in says), "the callback waited until the crowd had given up"
+    await asyncio.gather(*says)
+    await town.settles()
+    assert await count(town, Order) == 1 + len(crowd)
 
 
 async def test_what_could_not_be_sent_stands_on_top_of_the_next_answer(town: Town) -> None:
