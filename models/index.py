@@ -10,11 +10,9 @@ from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-import rjieba
-
 from models.prices import yuan
 from models.synonyms import Synonyms
-from models.words import bare, initials, one_edit, pinyin, plain
+from models.words import bare, initials, one_edit, pinyin, plain, segmenter
 
 SOLD_OUT = "售罄"
 _NAME, _KEYWORD, _PART, _LINE, _CHARACTER = 9, 8, 6, 2, 1  # weights, 4 bits each
@@ -142,14 +140,14 @@ class Index:
             if term and weights.get(term, 0) < weight:
                 weights[term] = weight
 
-        firm = {bare(text) for text in (doc.name, doc.category, *doc.keywords)} | set(rjieba.cut(plain(doc.name)))
+        firm = {bare(text) for text in (doc.name, doc.category, *doc.keywords)} | set(segmenter().cut(plain(doc.name)))
         for text, whole, part in (
             (doc.name, _NAME, _NAME),
             (doc.category, _KEYWORD, _PART),
             *((k, _KEYWORD, _PART) for k in doc.keywords),
         ):
             put(bare(text), whole)
-            tokens = [bare(token) for token in rjieba.cut_for_search(plain(text))]
+            tokens = [bare(token) for token in segmenter().cut_for_search(plain(text))]
             for token in tokens:
                 put(token, part if len(token) > 1 else _CHARACTER)
             for character in _CJK.findall(plain(text)):
@@ -157,9 +155,9 @@ class Index:
         for label in doc.specs:
             for word in _WORDS.findall(plain(label)):  # 礼盒 is one word, and cut in two by the dictionary
                 put(word, _PART if len(word) > 1 else _CHARACTER)
-            for token in rjieba.cut_for_search(plain(label)):
+            for token in segmenter().cut_for_search(plain(label)):
                 put(bare(token), _PART if len(bare(token)) > 1 else _CHARACTER)
-        for token in rjieba.cut_for_search(plain(doc.line)):
+        for token in segmenter().cut_for_search(plain(doc.line)):
             if len(bare(token)) > 1:  # 午后配茶 makes a cake no tea
                 put(bare(token), _LINE)
         for word in firm:

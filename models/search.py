@@ -5,11 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-import rjieba
-
 from models.index import SOLD_OUT, Doc, Hit, Index, Query
 from models.prices import take_price
-from models.words import bare, number, plain, unfill, word_lists
+from models.words import bare, number, plain, segmenter, unfill, word_lists
 
 __all__ = ["SOLD_OUT", "Doc", "Hit", "Index", "Query", "understand", "vocabulary_at", "words_of"]
 
@@ -114,7 +112,7 @@ def _ascii_words(run: str, index: Index) -> Iterator[tuple[str, str]]:
 def _loose_words(run: str, index: Index) -> Iterator[tuple[str, str]]:
     """Words that are not the shop's: small words fall away, what sounds like goods is taken for them."""
     pending = ""
-    for token in [*(token for token in rjieba.cut(run) if run), ""]:
+    for token in [*(token for token in segmenter().cut(run) if run), ""]:
         if token and token not in _SMALL_WORDS:
             pending += token
             continue
@@ -131,7 +129,7 @@ def _by_sound(said: str, index: Index) -> Iterator[tuple[str, str]]:
                 if taken := index.sounds_like(part):
                     yield part, taken
                     return
-    tokens = list(rjieba.cut(said))
+    tokens = list(segmenter().cut(said))
     if len(tokens) > 1 and len(tokens[-1]) == 1 and tokens[-1] in index and tokens[-2] not in index:
         tokens[-2:] = [tokens[-2] + tokens[-1]]  # 马蹄糕 is a 糕 that the shop has not
     for token in tokens:

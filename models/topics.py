@@ -13,11 +13,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import rjieba
-
 from models.prices import take_price
 from models.synonyms import Synonyms
-from models.words import bare, pinyin, plain, unfill
+from models.words import bare, pinyin, plain, segmenter, unfill
 
 _ASKS = re.compile(
     r"[?吗么呢]|什么|怎|多少|多久|多大|几|哪|谁|为何|为什么|何时|如何|能不|能否|可不可|可以|可否|是不是|有没有|还有没|行不行|要不要|会不会|好不好|"
@@ -221,5 +219,5 @@ def goods_like(text: str, vocabulary: frozenset[str], synonyms: Synonyms | None 
     if _ASKS.search(folded):
         return False
     # 小鱼干, 凉拌: how food is made is tagged as a verb and is none here.
-    tags = ["n" if word in _MADE else tag for word, tag in rjieba.tag(said)]
+    tags = ["n" if word in _MADE else tag for word, tag in segmenter().tag(said)]
     return len(said) <= 16 and all(_NOUNS.match(tag) for tag in tags) and any(tag[0] in "nijlbe" for tag in tags)

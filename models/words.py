@@ -7,11 +7,11 @@ from __future__ import annotations
 import re
 import tomllib
 import unicodedata
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib import resources
+from typing import Any
 
 import opencc
-from pypinyin import Style, lazy_pinyin
 
 LONGEST = 2000  # characters that are looked at; nobody types more into a chat box
 
@@ -214,6 +214,24 @@ def counted(text: str) -> tuple[str, int | None]:
     return (found[1].strip(), many) if found and many else (text, None)
 
 
+# Dictionaries that are large: read by whoever first needs them, because most commands never do --------------------
+
+
+@cache
+def segmenter() -> Any:
+    """rjieba, which cuts a sentence into words."""
+    import rjieba
+
+    return rjieba
+
+
+@cache
+def _pypinyin() -> Any:
+    import pypinyin
+
+    return pypinyin
+
+
 # Sounds ------------------------------------------------------------------------
 
 
@@ -222,13 +240,15 @@ def pinyin(text: str) -> str:
     """Toneless pinyin in one piece (龙井 -> longjing, 绿茶 -> lvcha); ASCII letters and digits stay,
     all else goes.
     """
-    return "".join(c for c in "".join(lazy_pinyin(bare(text))) if c.isascii() and c.isalnum())
+    return "".join(c for c in "".join(_pypinyin().lazy_pinyin(bare(text))) if c.isascii() and c.isalnum())
 
 
 @lru_cache(maxsize=16384)
 def initials(text: str) -> str:
     """First letters of the syllables (龙井 -> lj, 碧螺春 -> blc); ASCII letters and digits stay."""
-    return "".join(c for c in "".join(lazy_pinyin(bare(text), style=Style.FIRST_LETTER)) if c.isascii() and c.isalnum())
+    sounds = _pypinyin()
+    letters = "".join(sounds.lazy_pinyin(bare(text), style=sounds.Style.FIRST_LETTER))
+    return "".join(c for c in letters if c.isascii() and c.isalnum())
 
 
 def one_edit(a: str, b: str) -> bool:
