@@ -193,7 +193,7 @@ class Run:
 
 
 def _ordered(text: str) -> bool:
-    return "给您留着了" in text and "/pay/" in text
+    return "给您留着了" in text
 
 
 def ours(names: Sequence[str]) -> list[str]:

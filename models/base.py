@@ -263,7 +263,7 @@ class Work:
     def insert(self, entity: Any) -> Any:
         """The database's own INSERT into an entity's table: the one that knows ON CONFLICT."""
         own = sqlite.insert if self.session.get_bind().dialect.name == "sqlite" else postgresql.insert
-        return own(entity)
+        return own(table_of(entity))
 
     # Work is a Reader too, so that what only asks can be answered inside a changing step.
     async def all(self, statement: Statement) -> Sequence[RowOf]:
@@ -308,7 +308,12 @@ class Shelf(Generic[E]):
     async def put(self, entity: type[Base], rows: list[dict[str, Any]]) -> None:
         """Insert rows that nobody reasons about in the same step (lines, moves, entries)."""
         if rows:
-            await self.session.execute(insert(entity), rows)
+            await self.session.execute(insert(table_of(entity)), rows)
+
+
+def table_of(entity: Any) -> Any:
+    """The table itself, for rows that nobody reasons about: through the mapper each costs more than it is worth."""
+    return getattr(entity, "__table__", entity)
 
 
 class Glance:

@@ -49,7 +49,7 @@ async def heard(work: Work, rows: list[Heard]) -> None:
         mine = sorted((row for row in latest.values() if row.typed is typed), key=lambda row: row.follower_id)
         if not mine:
             continue
-        statement = insert(Speech.__table__)
+        statement = insert(Speech)
         fresh, newer = statement.excluded[at], getattr(Speech, at)
         # One statement for everybody: one of its own for each costs a hundred times as much (measured).
         await connection.execute(

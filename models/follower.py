@@ -74,28 +74,38 @@ class Followers(Shelf[Follower]):
 
     async def meet(self, channel: str, account: str, who: str, now: datetime) -> Follower:
         """The follower; one who has never been seen is written down first."""
+        known = await self._known(channel, account, who)
+        if known is not None:
+            return known
         insert = self.work.insert
         await self.session.execute(
             insert(Follower)
             .values(channel=channel, account=account, who=who, since=now, following=False, name="")
             .on_conflict_do_nothing(index_elements=["channel", "account", "who"])
         )
-        found = await self._one(
-            select(Follower).where(Follower.channel == channel, Follower.account == account, Follower.who == who)
-        )
+        found = await self._known(channel, account, who)
         assert found is not None
         return found
 
+    async def _known(self, channel: str, account: str, who: str) -> Follower | None:
+        return await self._one(
+            select(Follower).where(Follower.channel == channel, Follower.account == account, Follower.who == who)
+        )
+
     async def talk(self, follower_id: int) -> Talk:
         """The talk of a follower, its row locked, so that one person's messages are handled one after another."""
+        statement = select(Talk).where(Talk.follower_id == follower_id).with_for_update()
+        held = statement.execution_options(populate_existing=True)
+        known = (await self.session.execute(held)).scalar_one_or_none()
+        if known is not None:
+            return known
         insert = self.work.insert
         await self.session.execute(
             insert(Talk)
             .values(follower_id=follower_id, number=0, state={}, missed=0)
             .on_conflict_do_nothing(index_elements=["follower_id"])
         )
-        statement = select(Talk).where(Talk.follower_id == follower_id).with_for_update()
-        return (await self.session.execute(statement.execution_options(populate_existing=True))).scalar_one()
+        return (await self.session.execute(held)).scalar_one()
 
     async def by_id(self, follower_id: int) -> Follower | None:
         return await self.session.get(Follower, follower_id)

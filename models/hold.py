@@ -11,7 +11,7 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, fun
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models import groupbuy, product
-from models.base import Base, Contended, Invariant, Work
+from models.base import Base, Contended, Invariant, Work, table_of
 from models.plays import Wish
 from models.product import Sku
 
@@ -109,7 +109,7 @@ async def hold_all(work: Work, order: Any, wishes: Iterable[Wish], until: dateti
         claim = Claim(order.id, order.follower_id, wish.thing, wish.quantity)
         await KINDS[wish.kind].reserve(work, claim)
         await work.session.execute(
-            insert(Hold).values(
+            insert(table_of(Hold)).values(
                 order_id=order.id,
                 kind=wish.kind,
                 thing=wish.thing,

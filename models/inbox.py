@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Index, UniqueConstraint, bindparam, delete, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.base import Base, Invariant, Moment, Work
+from models.base import Base, Invariant, Moment, Work, table_of
 from models.seal import SealedJson
 
 KEPT = timedelta(hours=72)
@@ -54,7 +54,7 @@ async def answered(work: Work, channel: str, account: str, who: str, key: str) -
 
 async def keep(work: Work, inbox_id: int, answer: dict[str, Any]) -> None:
     """Keep the answer with its message."""
-    await work.session.execute(update(Inbox).where(Inbox.id == inbox_id).values(answer=answer))
+    await work.session.execute(update(table_of(Inbox)).where(Inbox.id == inbox_id).values(answer=answer))
 
 
 async def sweep(work: Work, limit: int) -> int:
