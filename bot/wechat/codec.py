@@ -186,7 +186,10 @@ def _cipher(key: str) -> Cipher[CBC]:
 
 
 def _cdata(text: str) -> str:
-    text = clean(text)
+    return _closed(clean(text))
+
+
+def _closed(text: str) -> str:
     return text.replace("]]>", "]]]]><![CDATA[>") if "]]>" in text else text
 
 
@@ -214,7 +217,7 @@ def reply(answer: Answer, to: str, account: str, at: int) -> bytes:
         text = cut(clean(answer.text), TEXT)
         if not text:
             return b""
-        said = f"<MsgType><![CDATA[text]]></MsgType><Content><![CDATA[{_cdata(text)}]]></Content>"
+        said = f"<MsgType><![CDATA[text]]></MsgType><Content><![CDATA[{_closed(text)}]]></Content>"
     return (
         f"<xml><ToUserName><![CDATA[{_cdata(to)}]]></ToUserName>"
         f"<FromUserName><![CDATA[{_cdata(account)}]]></FromUserName>"
