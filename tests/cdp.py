@@ -88,9 +88,9 @@ class Page:
             f" e.scrollIntoView({{block: 'nearest', inline: 'nearest'}});"
             f" const r = e.getClientRects()[0]; let x = r.x + r.width / 2, y = r.y + r.height / 2;"
             f" if ({outer}) {{ const f = document.querySelector({outer}).getBoundingClientRect();"
-            f" x += f.x; y += f.y; }} return [x, y]; }}; let was, is = at();"
+            f" x += f.x; y += f.y; }} return [x, y]; }}; let was, is = at(), left = 60;"
             f" do {{ was = is; await new Promise(r => setTimeout(r, 30)); is = at(); }}"
-            f" while (was[0] !== is[0] || was[1] !== is[1]); return is; }})()"
+            f" while (--left && (was[0] !== is[0] || was[1] !== is[1])); return is; }})()"
         )
         for kind, buttons in (("mouseMoved", 0), ("mousePressed", 1), ("mouseReleased", 0)):
             button = "none" if kind == "mouseMoved" else "left"
