@@ -58,7 +58,13 @@ class Counter:
         self.asked: list[tuple[str, str]] = []
 
     async def native(self, bill: Bill) -> str:
-        said = {
+        return self._prepay("native", bill)["code_url"]
+
+    async def jsapi(self, bill: Bill, openid: str) -> str:
+        return self._prepay("jsapi", bill, payer={"openid": openid})["prepay_id"]
+
+    def _prepay(self, kind: str, bill: Bill, **more: Any) -> dict[str, str]:
+        said = more | {
             "appid": self.books.appid,
             "mchid": self.books.mchid,
             "description": bill.description,
@@ -67,8 +73,8 @@ class Counter:
             "notify_url": bill.notify_url.replace("http://", "https://"),
             "amount": {"total": bill.total_fen, "currency": "CNY"},
         }
-        made = self._do("prepay", bill.out_trade_no, lambda: self.books.prepay("native", said))
-        return str(made["code_url"])
+        made: dict[str, str] = self._do("prepay", bill.out_trade_no, lambda: self.books.prepay(kind, said))
+        return made
 
     async def query(self, out_trade_no: str) -> Trade:
         found = self._do("query", out_trade_no, lambda: self.books.query(out_trade_no, self.books.mchid))
@@ -177,9 +183,9 @@ class Backroom:
         data = {"wish": json.dumps(intent.to_json())}
         return await self.house.desk.hear(Told("wechat", self.account, who, f"k{self.keys}", "wish", data=data))
 
-    async def presses(self, pay_code: str) -> Reply:
+    async def presses(self, pay_code: str, way: str = "native", payer: str = "") -> Reply:
         """The pay page's button."""
-        return await self.house.desk.visit(StartPay(pay_code))
+        return await self.house.desk.visit(StartPay(pay_code, way, payer))
 
     async def hears_of(self, about: Trade | RefundState) -> None:
         """A callback that was signed as it should be."""
