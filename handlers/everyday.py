@@ -51,6 +51,7 @@ from models.promise import PromiseGlance
 from models.refund import RefundGlance
 from models.search import understand, words_of
 from models.staff import Role, StaffRoom
+from models.supplement import SupplementGlance
 from models.talk import Talking
 
 TOPICS = topics()
@@ -188,7 +189,7 @@ async def payment(
     if order is None:
         return _aside(reply("everyday/no_order", Choice("商品", Browse())))
     unpaid = order.state in UNPAID
-    if order.state == "pending" and not figures.cashier:
+    if not figures.cashier and (order.state == "pending" or order.waits_until is not None):
         return SaysPaid(order.no)
     step = Choice("去付款", PayOrder(order.no)) if unpaid else Choice("看这个订单", ShowOrder(order.no))
     return reply("everyday/payment", step, order=order, unpaid=unpaid).now_seen("order", order.no)
@@ -196,13 +197,23 @@ async def payment(
 
 @shop.on()
 async def says_paid(
-    ask: SaysPaid, me: Follower, orders: OrderGlance, staff: StaffRoom, post: Post, now: datetime
+    ask: SaysPaid,
+    me: Follower,
+    orders: OrderGlance,
+    supplements: SupplementGlance,
+    staff: StaffRoom,
+    post: Post,
+    now: datetime,
 ) -> Reply:
     """Paid to the shop itself, and only the shop can tell: staff are asked to look, once an hour."""
     order = await orders.by_no(ask.order, me.id)
+    more = await supplements.of_order(order.id) if order.state != "pending" else None
+    facts = {"order": order, "fen": more.total_fen if more else order.total_fen}
     for one in await staff.on_duty(Role.MANAGER):
-        post.tell(one, reply("everyday/customer_paid", order=order), key=f"sayspaid:{order.no}:{one}:{now:%Y%m%d%H}")
-    said = reply("everyday/says_paid", Choice("怎么付", PayOrder(order.no)), order=order)
+        key = f"sayspaid:{order.no}:{facts['fen']}:{one}:{now:%Y%m%d%H}"
+        post.tell(one, reply("everyday/customer_paid", **facts), key=key)
+    until = more.pay_until if more else order.pay_until
+    said = reply("everyday/says_paid", Choice("怎么付", PayOrder(order.no)), until=until, **facts)
     return said.now_seen("order", order.no)
 
 

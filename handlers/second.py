@@ -65,8 +65,9 @@ def _done(template: str, order: OrderSeen, **facts: object) -> Reply:
 def _costs_more(order: OrderSeen, asked: Supplement, to: str, figures: Figures) -> Reply:
     """Nothing has changed yet: the sum, its own pay link, and until when the order waits for it."""
     steps = (Choice("不换了", DropSupplement(order.no)), Choice("看订单", ShowOrder(order.no)))
-    url = f"{figures.public_url}/pay/{asked.pay_code}"
-    return reply("supplement/asked", *steps, order=order, asked=asked, to=to, url=url).now_seen("order", order.no)
+    url = f"{figures.public_url}/pay/{asked.pay_code}" if figures.cashier else ""
+    facts = {"asked": asked, "to": to, "url": url, "pay_words": figures.service.pay_words}
+    return reply("supplement/asked", *steps, order=order, **facts).now_seen("order", order.no)
 
 
 async def _request(order: OrderSeen, what: str, words: str, staff: StaffRoom, post: Post, now: datetime) -> Reply:

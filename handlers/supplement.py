@@ -48,8 +48,9 @@ async def pay(
         return reply("supplement/none", see)
     if asked.state != "pending" or asked.pay_until <= now:
         return reply("supplement/closing", see, order=found)
-    url = f"{figures.public_url}/pay/{asked.pay_code}"
-    said = reply("supplement/pay", Choice("不换了", DropSupplement(found.no)), order=found, asked=asked, url=url)
+    url = f"{figures.public_url}/pay/{asked.pay_code}" if figures.cashier else ""
+    facts = {"asked": asked, "url": url, "pay_words": figures.service.pay_words}
+    said = reply("supplement/pay", Choice("不换了", DropSupplement(found.no)), order=found, **facts)
     return said.now_seen("order", found.no)
 
 

@@ -70,7 +70,7 @@ async def readdress(
     if no_dearer:
         freight_fen = min(freight_fen, order.freight_fen)
     less_fen = order.freight_fen - freight_fen
-    if await _dearer(work, order, less_fen, "freight", figures):
+    if await _dearer(work, order, less_fen, "freight"):
         asked = await Supplements(work).ask_address(order, to, freight_fen, figures)
         return Changed(0, order.total_fen, asked)
     order.amend("address", work.now, actor=actor)
@@ -106,7 +106,7 @@ async def respec(work: Work, order: Order, line: OrderLine, sku: Sku, goods: Pro
     old_gross = line.list_fen * line.quantity
     discount = line.discount_fen * gross // old_gross if old_gross else 0
     less_fen = line.amount_fen - (gross - discount)
-    if await _dearer(work, order, less_fen, "spec", figures):
+    if await _dearer(work, order, less_fen, "spec"):
         asked = await Supplements(work).ask_spec(order, line, sku, discount, figures)
         return Changed(0, order.total_fen, asked)
     order.amend(f"spec {line.spec} → {sku.label}"[:80], work.now)
@@ -124,15 +124,15 @@ async def _still_unpaid(work: Work, order: Order, less_fen: int) -> None:
         raise BeingPaid(order=order.no)
 
 
-async def _dearer(work: Work, order: Order, less_fen: int, what: str, figures: Figures) -> bool:
+async def _dearer(work: Work, order: Order, less_fen: int, what: str) -> bool:
     """Whether a paid order would cost more, and that can be asked for.
 
-    Raises BeingPaid; Dearer in a play, which has its own time, and in a shop without a cashier.
+    Raises BeingPaid; Dearer in a play, which has its own time.
     """
     await _still_unpaid(work, order, less_fen)
     if order.state == "pending" or less_fen >= 0:
         return False
-    if order.play or not figures.cashier:
+    if order.play:
         raise Dearer(order=order.no, what=what, more_fen=-less_fen)
     return True
 

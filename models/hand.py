@@ -14,10 +14,11 @@ from sqlalchemy import exists, select
 from models.audit import Audit
 from models.base import Contended, Glance, Invariant, Reader, Refusal, Work
 from models.figures import Figures
-from models.order import Order
+from models.order import NotNow, Order
 from models.payment import Attempt, Attempts, Payment, Trade
 from models.refund import Refund
 from models.settlement import Settled, settle_refund, settle_trade
+from models.supplement import Bill, Supplement, Supplements
 
 BY_HAND = "hand"  # an attempt's way, and a payment's source
 TOOK = "takemoneynow"  # the act under which the audit has it
@@ -45,25 +46,34 @@ class Owed:
     numbers: tuple[str, ...]
 
 
-def named(order: Order) -> str:
-    """The transaction's id of an order's money by hand: there is one of it, whoever writes it down."""
-    return f"hand:{order.no}"
+def named(bill: Bill) -> str:
+    """The transaction's id of a bill's money by hand: there is one of it, whoever writes it down."""
+    return f"hand:{bill.no}:{bill.id}" if isinstance(bill, Supplement) else f"hand:{bill.no}"
 
 
-async def take(work: Work, order: Order, said_fen: int, who: int, figures: Figures) -> Settled:
-    """Staff `who` (follower id) has this order's money in hand: settled like the cashier's word, once.
+async def bill_of(work: Work, order: Order) -> Bill:
+    """What is to be paid of an order now: the order, else what a change of it costs more. Raises NotNow."""
+    asked = None if order.payable else await Supplements(work).open_of(order.id)
+    bill: Bill = order if asked is None else asked
+    if not bill.payable:
+        raise NotNow(order=order.no, state=order.state, word=order.word, act="take")
+    return bill
+
+
+async def take(work: Work, bill: Bill, said_fen: int, who: int, figures: Figures) -> Settled:
+    """Staff `who` (follower id) has this bill's money in hand: settled like the cashier's word, once.
 
     The caller has seen to it that no attempt is open. Raises OtherSum, PayOver; Contended when somebody is paying.
     """
-    if said_fen != order.total_fen:
-        raise OtherSum(order=order.no, due_fen=order.total_fen, said_fen=said_fen)
-    attempt = await Attempts(work).start(order, BY_HAND)
+    if said_fen != bill.total_fen:
+        raise OtherSum(order=bill.no, due_fen=bill.total_fen, said_fen=said_fen)
+    attempt = await Attempts(work).start(bill, BY_HAND)
     if attempt.way != BY_HAND:  # somebody has pressed the button of the pay page meanwhile
         raise Contended
     trade = Trade(
         attempt.out_trade_no,
         "SUCCESS",
-        named(order),
+        named(bill),
         said_fen,
         "CNY",
         f"staff:{who}",

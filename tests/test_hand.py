@@ -176,3 +176,23 @@ async def test_money_by_hand_is_never_asked_back_from_the_cashier(town: Town) ->
     assert [row.state for row in rows] == ["due"]
     assert not town.stage.cashier.books.refunds
     assert not await broken(town)
+
+
+@by_hand
+async def test_what_a_dearer_change_costs_is_taken_by_hand_too(town: Town) -> None:
+    boss, mei = await town.owner(), await customer(town, "小美")
+    no = number(await orders(mei, GREEN))
+    await collects(boss, no)
+    asked = (await mei.says(f"换规格 {no} 100g")).text
+    assert "要补差价 ¥15" in asked
+    assert HOW in asked
+    assert "/pay/" not in asked
+    assert "（¥15）" in (await mei.says("我付了")).text
+    await town.settles()
+    assert f"收款 {no}" in told(boss)
+    assert "换规格的差价，应收 ¥15" in (await boss.says(f"收款 {no}")).text
+    assert "算已付款" in await collects(boss, no)
+    assert "100g 罐装 ×1" in (await mei.says(f"订单 {no}")).text
+    assert (await balances(town))["hand"] == 4200
+    assert "不用再付款" in (await boss.says(f"收款 {no}")).text
+    assert not await broken(town)

@@ -173,7 +173,6 @@ async def test_control_without_the_order_s_number_as_its_name_it_is_written_down
 ) -> None:
     monkeypatch.setattr(hand, "named", lambda order: f"hand:{time.perf_counter_ns()}")
     monkeypatch.setattr(Order, "payable", True)
-    monkeypatch.setattr("handlers.admin.hand._payable", lambda order: None)
     assert await taken_by_two(town) == 2, "the race did not happen: this test has lost its teeth"
 
 

@@ -22,6 +22,7 @@ from models.payment import AttemptGlance, Attempts
 from models.prices import yuan
 from models.refund import RefundGlance, Refunds
 from models.staff import Role, StaffRoom
+from models.supplement import SupplementGlance, SupplementSeen
 
 LINES = 6
 SILENT = reply("desk/silent")
@@ -31,13 +32,19 @@ def _digits() -> str:
     return f"{secrets.randbelow(9000) + 1000}"
 
 
-def _payable(order: OrderSeen) -> None:
-    if order.state != "pending":
+def _due(order: OrderSeen, asked: SupplementSeen | None) -> int:
+    """Fen that are to be paid now: of the order, or of what a change of it costs more. Raises NotNow."""
+    if order.state == "pending":
+        return order.total_fen
+    if asked is None or asked.state != "pending":
         raise NotNow(order=order.no, state=order.state, word=order.word, act="take")
+    return asked.total_fen
 
 
 @shop.on("收款 {order} {fen}", "收款 {order}", "收款", "collect {order} {fen}", "collect {order}")
-async def take(wish: TakeMoney, orders: OrderGlance, attempts: AttemptGlance, now: datetime) -> Reply | Intent:
+async def take(
+    wish: TakeMoney, orders: OrderGlance, supplements: SupplementGlance, attempts: AttemptGlance, now: datetime
+) -> Reply | Intent:
     """Shows the order and its sum; nothing is paid before the four digits come."""
     if not wish.order:
         waiting = await orders.unpaid(now, LINES)
@@ -47,12 +54,16 @@ async def take(wish: TakeMoney, orders: OrderGlance, attempts: AttemptGlance, no
             "hand/which", wish, "order", options=[(f"{o.no} {o.words} ¥{yuan(o.total_fen)}", o.no) for o in waiting]
         )
     order = await orders.any_by_no(wish.order)
-    _payable(order)
-    if wish.fen and wish.fen != order.total_fen:
-        raise OtherSum(order=order.no, due_fen=order.total_fen, said_fen=wish.fen)
-    taking = TakeMoneyNow(order.no, order.total_fen)
+    asked = await supplements.of_order(order.id)
+    due_fen = _due(order, asked)
+    if wish.fen and wish.fen != due_fen:
+        raise OtherSum(order=order.no, due_fen=due_fen, said_fen=wish.fen)
+    taking = TakeMoneyNow(order.no, due_fen)
+    more = asked.what if asked is not None and order.state != "pending" else ""
     being_paid = await attempts.open_of(order.id) is not None
-    return confirm("hand/take", taking, _digits(), order=order, being_paid=being_paid).now_seen("order", order.no)
+    return confirm(
+        "hand/take", taking, _digits(), order=order, due_fen=due_fen, more=more, being_paid=being_paid
+    ).now_seen("order", order.no)
 
 
 @shop.on()
@@ -62,19 +73,18 @@ async def take_now(
     work: Work,
     orders: Orders,
     attempts: Attempts,
-    glance: OrderGlance,
     figures: Figures,
     post: Post,
 ) -> Reply:
     """Confirmed: settled like any payment; while it may be being paid at the cashier, that is closed first."""
     order = await orders.hold_any(wish.order)
-    _payable(await glance.by_id(order.id))
-    attempt = await attempts.open_of(order.id)
+    bill = await hand.bill_of(work, order)
+    attempt = await attempts.open_for(bill)
     if attempt is not None:
         attempt.ask_next = work.now
         post.send(CloseTrade(attempt.out_trade_no), key=f"close:{attempt.out_trade_no}:hand:{attempt.asked}")
         return reply("hand/being_paid", no=order.no)
-    settled = await hand.take(work, order, wish.fen, me.id, figures)
+    settled = await hand.take(work, bill, wish.fen, me.id, figures)
     steps = [Choice("待发货", ListToShip())] if settled.outcome == "credited" and order.ships else []
     said = reply("hand/taken", *steps, no=order.no, fen=wish.fen, credited=settled.outcome == "credited")
     return said.now_seen("order", order.no)
