@@ -20,6 +20,7 @@ from models.order import Order
 from models.payment import Payment
 from models.product import Product, Sku
 from models.refund import Refund
+from models.request import Requests
 from models.supplement import Supplement
 from models.verify import offenders
 
@@ -174,6 +175,37 @@ async def test_control_without_the_order_s_number_as_its_name_it_is_written_down
     monkeypatch.setattr(hand, "named", lambda order: f"hand:{time.perf_counter_ns()}")
     monkeypatch.setattr(Order, "payable", True)
     assert await taken_by_two(town) == 2, "the race did not happen: this test has lost its teeth"
+
+
+async def moved_while_it_leaves(town: Town) -> list[str]:
+    """Four buyers of packed orders want them elsewhere while staff ship them; what does not hold afterwards."""
+    boss, buyers = await town.owner(), await crowd(town, 4)
+    numbers = []
+    for buyer in buyers:
+        await buyer.says("买 A11")
+        placed = await buyer.says("1")
+        await buyer.pays(placed)
+        await town.settles()
+        numbers.append(number(placed))
+        await boss.says(f"面单 {numbers[-1]}")
+    there = "李四 13900139000 上海市浦东新区世纪大道100号"
+    wishes = [buyer.says(f"改地址 {no} {there}") for buyer, no in zip(buyers, numbers, strict=True)]
+    await asyncio.gather(*wishes, *(boss.says(f"发货 {no} SF{n}2345678") for n, no in enumerate(numbers)))
+    return [one.name for _, one, _ in await offenders(town.stage.house.store, town.stage.house.clock.now())]
+
+
+async def test_no_parcel_leaves_for_the_old_address_while_its_buyer_names_another(town: Town) -> None:
+    assert await moved_while_it_leaves(town) == []
+
+
+async def test_control_without_the_look_at_wishes_a_parcel_leaves_past_one(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(self: Requests, order: Order) -> None:
+        return None
+
+    monkeypatch.setattr(Requests, "in_the_way", never)
+    assert "request_seen_before_it_leaves" in await moved_while_it_leaves(town), "this test has lost its teeth"
 
 
 async def test_one_message_three_times_at_once_makes_one_order(town: Town) -> None:
