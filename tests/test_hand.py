@@ -196,3 +196,17 @@ async def test_what_a_dearer_change_costs_is_taken_by_hand_too(town: Town) -> No
     assert (await balances(town))["hand"] == 4200
     assert "不用再付款" in (await boss.says(f"收款 {no}")).text
     assert not await broken(town)
+
+
+@by_hand
+async def test_a_sum_that_changed_before_the_digits_came_is_not_taken(town: Town) -> None:
+    boss, mei = await town.owner(), await customer(town, "小美")
+    await boss.says(f"确认 {digits((await boss.says('设运费 上海 首1件5元; 首1件8元')).text)}")
+    no = number(await orders(mei, GREEN))
+    asked = (await boss.says(f"收款 {no}")).text
+    assert "应收 ¥27" in asked
+    assert "合计 ¥24" in (await mei.says(f"改地址 {no} 李四 13900139000 上海市浦东新区世纪大道100号")).text
+    assert "应收 ¥24，您说的是 ¥27" in (await boss.says(f"确认 {digits(asked)}")).text
+    assert await payments(town) == []
+    assert "算已付款" in await collects(boss, no)
+    assert not await broken(town)
