@@ -87,6 +87,9 @@ class Channel(Protocol):
         """Hand a JPEG to the platform; raises SendFailed ("no_right" where only URLs show)."""
         ...
 
+    async def fetch(self, media_id: str) -> bytes:
+        """The picture behind the id that came with a message; raises SendFailed ("no_right" where it cannot be had)."""
+
     async def scene_url(self, scene: str, seconds: int) -> str:
         """Ask for a QR code with a parameter, good for `seconds`; gives the URL that it encodes."""
         ...

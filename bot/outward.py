@@ -23,9 +23,9 @@ _BUSY = frozenset({429, 503})  # said before anything was taken
 
 
 async def ask(
-    http: aiohttp.ClientSession, method: str, url: str, *, repeatable: bool, **sent: Any
+    http: aiohttp.ClientSession, method: str, url: str, *, repeatable: bool, most: int = ANSWER, **sent: Any
 ) -> tuple[int, bytes]:
-    """Status and body of one request; raises SendFailed, never with a query string in it.
+    """Status and body (at most `most` bytes) of one request; raises SendFailed, never with a query string in it.
 
     `repeatable` says that asking twice does no harm: then whatever fails is "later". Otherwise it is "later"
     only while nothing can have been taken, and "unknown" from the moment the request may have left.
@@ -34,14 +34,14 @@ async def ask(
     where = urlsplit(url).path
     try:
         async with http.request(method, url, allow_redirects=False, **{"timeout": SECONDS, **sent}) as response:
-            body = await take(response.content, ANSWER)
+            body = await take(response.content, most)
             status = response.status
     except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as failed:
         raise SendFailed("later", f"{where}: no connection ({type(failed).__name__})") from None
     except (TimeoutError, aiohttp.ClientError, OSError) as failed:
         raise SendFailed(lost, f"{where}: {type(failed).__name__}") from None
     if body is None:
-        raise SendFailed(lost, f"{where}: more than {ANSWER} bytes")
+        raise SendFailed(lost, f"{where}: more than {most} bytes")
     if status in _BUSY:
         raise SendFailed("later", f"{where}: HTTP {status}", code=status)
     if status >= 500 or 300 <= status < 400:

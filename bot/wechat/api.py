@@ -188,6 +188,28 @@ class Client(WeChatClient):  # type: ignore[misc]
         self._raise_for(said, "oauth2", "")
         return Visitor(_word(said, "openid"), bool(said.get("is_snapshotuser")))
 
+    async def fetch(self, media_id: str) -> bytes:
+        """What lies behind a media id, at most PICTURE bytes (doc: downloading temporary media)."""
+        token = await self.token()
+        for again in (True, False):
+            _, raw = await ask(
+                self._http,
+                "GET",
+                f"{self.api_base}/cgi-bin/media/get",
+                repeatable=True,
+                most=PICTURE,
+                params={"access_token": token, "media_id": media_id},
+            )
+            if not raw.startswith(b"{"):
+                return raw
+            said = _json(raw)
+            if again and _code(said) in TOKEN_DEAD:
+                token = await self.token(dead=token)
+                continue
+            self._raise_for(said, "media/get", token)
+            raise SendFailed("bad", "media/get: no picture")
+        raise AssertionError("unreachable")
+
     async def _request(self, method: str, url_or_endpoint: str, **given: Any) -> Any:
         endpoint = url_or_endpoint
         url = f"{self.api_base}/cgi-bin/{endpoint}"
@@ -315,6 +337,10 @@ class WeChat:
             raise SendFailed("bad", f"a picture of {len(jpeg)} bytes")
         said = await self.client.media.upload("image", (name, jpeg, "image/jpeg"))
         return Media(_word(said, "media_id"), self._now() + KEPT)
+
+    async def fetch(self, media_id: str) -> bytes:
+        """The picture that a follower has sent; not by its PicUrl, which anybody could have written."""
+        return await self.client.fetch(media_id)
 
     async def scene_url(self, scene: str, seconds: int) -> str:
         """A temporary QR code for `scene` (1 to 64 characters), for at most 30 days: the URL it encodes."""

@@ -77,6 +77,10 @@ class Weibo:
         """Weibo shows pictures by URL only: always SendFailed("no_right")."""
         raise SendFailed("no_right", "pictures are shown by URL")
 
+    async def fetch(self, media_id: str) -> bytes:
+        """Where Weibo keeps pictures of messages is not documented well enough: always SendFailed("no_right")."""
+        raise SendFailed("no_right", "pictures of messages are not fetched")
+
     async def scene_url(self, scene: str, seconds: int) -> str:
         """A QR code for the integer `scene`: temporary up to 30 minutes, permanent beyond.
 
@@ -103,6 +107,7 @@ class Weibo:
         lost: Reason = "later" if repeatable else "unknown"
         if self._rights is not None:
             self._rights.check(endpoint)
+        sent: dict[str, Any]
         if "access_token" in told:
             url, sent = f"{self._messages}/2/{endpoint}", {"data": told}
         else:
