@@ -31,13 +31,14 @@ from bot.step import providable
 from bot.web import health, pages, paying
 from bot.web.drawing import Easel
 from bot.web.poster import CardFacts, draw_card
+from bot.web.viewer import Viewer
 from bot.wechat import webhook as wechat_webhook
 from bot.wechat.api import WeChat
 from bot.wechat.tokens import TokensShared
 from bot.weibo import webhook as weibo_webhook
 from bot.weibo.api import Weibo
 from handlers.data import synonyms, topics
-from handlers.errands import AskRefund, AskTrade, CloseTrade, DrawCard, PayBack, Prepay
+from handlers.errands import AskRefund, AskTrade, CloseTrade, DrawCard, FetchPicture, PayBack, Prepay
 from handlers.intents import RightLost
 from handlers.routing import load
 from models import tables, tick
@@ -183,7 +184,7 @@ class House:
         if settings.weibo:
             self.channels["weibo"] = Weibo(settings.weibo, self.http, self._rights("weibo"))
         easel = Easel(self.channels, ProductGlance(self.store.reader).picture, self.clock)
-        performers: dict[Any, Any] = {DrawCard: easel.perform}
+        performers: dict[Any, Any] = {DrawCard: easel.perform, FetchPicture: Viewer(self.channels).perform}
         self.pay: WxPay | None = None
         if settings.wechat_pay and settings.wechat:
             merchant = Merchant.read(settings.wechat_pay, settings.wechat.app_id)

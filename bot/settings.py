@@ -282,6 +282,11 @@ class Order(Section):
     promise_warn_hours: Count = 4
     promise_again_hours: Count = 24
     receive_days: Count = 15
+    aftersale_days: Count = 7
+    aftersale_hours: Count = 48
+    return_days: Count = 7
+    returned_days: Count = 10
+    instant_refund: bool = False
     pickup_at: Annotated[str, Field(max_length=60)] = ""
     freight_fen: Annotated[int, Field(ge=0, le=1_000_000)] = 800
     freight_free_from_fen: Annotated[int, Field(ge=0, le=100_000_000)] = 9900
@@ -327,6 +332,8 @@ class Service(Section):
     hours: str = "09:00-21:00"
     phone: Annotated[str, _matches(r"[0-9+() -]{0,30}", "must be a telephone number")] = ""
     pay_words: Annotated[str, Field(max_length=100)] = ""  # without [wechat_pay]: how to pay the shop itself
+    return_to: Annotated[str, Field(max_length=120)] = ""
+    return_freight: Annotated[str, _matches("buyer|shop", 'must be "buyer" or "shop"')] = "buyer"
 
     @field_validator("hours")
     @classmethod

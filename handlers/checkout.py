@@ -204,6 +204,8 @@ def _placed(order: Order, quote: Quote, items: Sequence[Item], where: str, figur
         pay_until=order.pay_until,
         rests_until=order.promise_after,
         hours=order.promise_hours,
+        not_back=[item.product.name for item in items if item.product.returns == "no"],
+        sealed=[item.product.name for item in items if item.product.returns == "sealed"],
     )
     return said.now_seen("order", order.no)
 

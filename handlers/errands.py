@@ -82,7 +82,18 @@ class DrawCard(Errand):
     ready: str = ""  # sha256 of the card as it was drawn before, if only the platform has forgotten it
 
 
-ERRANDS: dict[str, type[Errand]] = {e.__name__: e for e in (Prepay, AskTrade, CloseTrade, PayBack, AskRefund, DrawCard)}
+@dataclass(frozen=True)
+class FetchPicture(Errand):
+    """Fetch a picture that a follower has sent as evidence, and make it safe and small; fact: PictureFetched."""
+
+    channel: str
+    media_id: str
+    case: int  # row id
+
+
+ERRANDS: dict[str, type[Errand]] = {
+    e.__name__: e for e in (Prepay, AskTrade, CloseTrade, PayBack, AskRefund, DrawCard, FetchPicture)
+}
 
 
 def packed(errand: Errand) -> dict[str, Any]:

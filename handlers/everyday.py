@@ -11,6 +11,7 @@ from handlers.data import topics
 from handlers.intents import (
     AboutShop,
     Anger,
+    AskBack,
     Browse,
     Buy,
     CancelOrder,
@@ -33,14 +34,15 @@ from handlers.intents import (
     RefundOrder,
     SaysPaid,
     Search,
+    ShowCase,
     ShowOrder,
     ShowProduct,
     SmallTalk,
-    SomethingWrong,
     TrackOrder,
 )
 from handlers.replies import Choice, Post, Reply, reply
 from handlers.routing import Hearing, shop
+from models.aftersaleglance import CaseGlance
 from models.answer import AnswerGlance
 from models.catalog import Catalog
 from models.figures import Figures
@@ -61,7 +63,6 @@ MINE: dict[str, Intent] = {
     "my_payment": MyPayment(),
     "my_refund": MyRefund(),
     "change_order": ChangeOrder(),
-    "something_wrong": SomethingWrong(),
     "freight": Freight(),
     "discounts": Discounts(),
     "anger": Anger(),
@@ -110,6 +111,8 @@ def _intent(topic: str, hearing: Hearing) -> Intent:
         return ChangeOrder(next((what for what, words in SUBJECTS if words.search(hearing.said)), ""))
     if topic == "regions" or (topic == "freight" and _FETCH.search(hearing.said)):
         return Freight(topic if topic == "regions" else "pickup")
+    if topic == "something_wrong":
+        return AskBack(words=hearing.raw[:100])
     if topic in MINE:
         return MINE[topic]
     shown = hearing.talk.shown("product", hearing.now)
@@ -218,9 +221,12 @@ async def says_paid(
 
 
 @shop.on()
-async def refund(ask: MyRefund, me: Me, refunds: RefundGlance) -> Reply:
-    """Where the money is: amount, state, way back, days; the newest first."""
+async def refund(ask: MyRefund, me: Me, refunds: RefundGlance, cases: CaseGlance) -> Reply | Intent:
+    """Where the money is: amount, state, way back, days, the newest first; or what is being done about it."""
     back = await refunds.of_follower(me.id, BACK)
+    case = next((case for case in await cases.of_follower(me.id, 1) if case.open), None)
+    if case is not None and not back:
+        return ShowCase(case.no, case.place)
     steps = (Choice("订单", ListOrders()), Choice("人工", Person()))
     return _aside(reply("everyday/refund", *steps, back=back, done=any(one.state == "done" for one in back)))
 
@@ -244,16 +250,6 @@ async def change(ask: ChangeOrder, me: Me, orders: OrderGlance, talk: Talking, n
         steps.insert(0, Choice("想退款", RefundOrder(order.no)))
     said = reply("everyday/change", *steps, order=order, unpaid=order.state in UNPAID)
     return said.now_seen("order", order.no)
-
-
-@shop.on()
-async def wrong(
-    ask: SomethingWrong, me: Me, orders: OrderGlance, figures: Figures, talk: Talking, now: datetime
-) -> Reply:
-    """Something is broken, missing or not what was ordered: heard, and a person is offered."""
-    order = await _newest(orders, me, talk.shown("order", now), Which.ALL)
-    said = reply("everyday/wrong", Choice("人工", Person()), order=order, phone=figures.service.phone)
-    return said.now_seen("order", order.no) if order is not None else _aside(said)
 
 
 @shop.on()

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from handlers.asking import Intent, remembered, slot_of
 from handlers.intents import (
+    AskBack,
     BeyondList,
     Browse,
     CancelQuestion,
@@ -25,6 +26,7 @@ from handlers.intents import (
 )
 from handlers.replies import Choice, Question, Reply, reply
 from handlers.routing import Hearing, shop
+from models.aftersale import CHANGE_OF_MIND
 from models.catalog import Catalog
 from models.figures import Figures
 from models.follower import Me
@@ -39,7 +41,7 @@ shop.hears("beyond", make=lambda told: BeyondList(int(told.data["n"]), int(told.
 shop.hears("stale", make=lambda told: ListGone())
 shop.hears("no", make=lambda told: CancelQuestion())
 shop.hears("job", "view", make=lambda told: Silent())
-shop.hears("image", "video", "location", "link", "other", make=lambda told: StrangeThing(told.kind))
+shop.hears("video", "location", "link", "other", make=lambda told: StrangeThing(told.kind))
 
 
 @shop.on("帮助", "怎么用", "怎么买", "怎么下单", "怎么操作", "能做什么", "你能做什么", "菜单", "help", "?")
@@ -120,7 +122,8 @@ async def strange(ask: StrangeThing) -> Reply:
 
 
 @shop.on("算了", "算了吧", "算啦", "不用", "不用了", "不用啦")
-@shop.on("不要了", "不要啦", "不想要了", goods=1)
+@shop.on("不要了", "不要啦", goods=1)
+@shop.on("不想要了", goods=2)
 async def cancel_question(
     ask: CancelQuestion, me: Me, talk: Talking, orders: OrderGlance, now: datetime
 ) -> Reply | Intent:
@@ -129,6 +132,8 @@ async def cancel_question(
     intent = remembered(asked["intent"]) if asked is not None else None
     if asked is not None and intent is not None:
         field = str(asked["field"])
+        if ask.goods == 2 and isinstance(intent, AskBack) and field == "reason":  # why it goes back, not a no to that
+            return intent.filled(reason=CHANGE_OF_MIND)
         takes_no = not asked["options"] and slot_of(type(intent), field).name == "yes"
         return intent.filled(**{field: "no"}) if takes_no else reply("help/never_mind")
     talk.hushed = now.timestamp()

@@ -26,6 +26,9 @@ from handlers.asking import (
 from models import carrier
 from models.address import TITLES
 from models.staff import Role
+from models.words import numeral, quantity
+
+ALL_PIECES = 9999
 
 
 def _sku(text: str) -> str:
@@ -35,6 +38,16 @@ def _sku(text: str) -> str:
 
 def _ticket(text: str) -> str:
     return f"{text[:8]}-{text[-3:]}".upper()
+
+
+def _pieces(text: str) -> int:
+    """So many of a line's pieces, or all of them."""
+    found = (
+        ALL_PIECES if text.strip("的了") in ("全部", "全", "都", "全都", "所有") else quantity(text) or numeral(text)
+    )
+    if not found:
+        raise ValueError(text)
+    return found
 
 
 # A spec of a product: A12-2 is the second of A12; a minus that belongs to a number is none of the code's.
@@ -48,6 +61,9 @@ PickupCode = Annotated[str, Slot("pickup", r"[2-9a-hjkmnp-z]{6}", str.upper, 1)]
 LineNumbers = Annotated[str, Slot("lines", r"[0-9]{1,2}(?:[,、 ]+[0-9]{1,2})*", str, 2)]
 PayTicket = Annotated[str, Slot("ticket", r"[2-9a-hjkmnp-z]{8}\s?[-—–_]\s?[2-9a-hjkmnp-z]{3}", _ticket, 1)]
 Carrier = Annotated[str, Slot("carrier", "|".join(carrier.WORDS), carrier.named, 1)]
+Reason = Annotated[str, Slot("reason", r".+", str, 3)]
+Remedy = Annotated[str, Slot("remedy", r".+", str, 3)]
+Pieces = Annotated[int, Slot("pieces", r".{1,8}", _pieces, 2)]
 Tracking = Annotated[str, Slot("tracking", r"[a-z]{0,4}[0-9][0-9a-z-]{2,24}", str.upper, 1)]
 
 
@@ -191,8 +207,26 @@ class CancelOrder(Coded, verb="cancelorder", changes=True, personal=True): order
 class TrackOrder(Coded, verb="track", personal=True): order: OrderNo = ""
 @dataclass(frozen=True)
 class ReceiveOrder(Coded, verb="received", changes=True, personal=True): order: OrderNo = ""
+
+# -- after-sale (aftersale) ------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class RefundOrder(Coded, verb="refund", personal=True): order: OrderNo = ""
+@dataclass(frozen=True)
+class AskBack(Intent, verb="askback", changes=True, personal=True): order: OrderNo = ""; line: Number = 0; reason: Reason = ""; pieces: Pieces = 0; how: Remedy = ""; fen: Yuan = 0; words: Words = ""; shots: str = ""; word: YesNo = ""
+@dataclass(frozen=True)
+class ListCases(Coded, verb="cases", personal=True): after: Number = 0
+@dataclass(frozen=True)
+class ShowCase(Coded, verb="case", personal=True): order: OrderNo = ""; line: Number = 0
+@dataclass(frozen=True)
+class WithdrawCase(Coded, verb="withdraw", changes=True, personal=True): order: OrderNo = ""; line: Number = 0
+@dataclass(frozen=True)
+class TakeOffer(Coded, verb="takeoffer", changes=True, personal=True): order: OrderNo = ""; line: Number = 0; word: YesNo = ""
+@dataclass(frozen=True)
+class SendBack(Intent, verb="sendback", changes=True, personal=True): order: OrderNo = ""; carrier: Carrier = ""; tracking: Tracking = ""; line: Number = 0
+@dataclass(frozen=True)
+class ShowPicture(Intent, verb="picture", changes=True, personal=True): media_id: str = ""
+@dataclass(frozen=True)
+class SayAbout(Intent, verb="sayabout", changes=True, personal=True): order: OrderNo = ""; words: Words = ""
 
 # -- second thoughts about an order (second) -------------------------------------------------------------
 @dataclass(frozen=True)
@@ -350,6 +384,23 @@ class ShowPush(Coded, verb="showpush", role=Role.MANAGER): push: str = ""
 @dataclass(frozen=True)
 class CancelPush(Intent, verb="cancelpush", changes=True, role=Role.MANAGER): words: Words = ""
 
+@dataclass(frozen=True)
+class AgreeCase(Intent, verb="agree", personal=True, role=Role.MANAGER): order: OrderNo = ""; line: Number = 0
+@dataclass(frozen=True)
+class AgreeNow(Intent, verb="agreenow", changes=True, role=Role.MANAGER): order: str = ""; cases: tuple[int, ...] = (); steps: int = 0
+@dataclass(frozen=True)
+class RefuseCase(Intent, verb="refuse", changes=True, personal=True, role=Role.MANAGER): order: OrderNo = ""; line: Number = 0; reason: Words = ""
+@dataclass(frozen=True)
+class GivePart(Intent, verb="givepart", personal=True, role=Role.MANAGER): order: OrderNo = ""; line: Number = 0; fen: Yuan = 0; reason: Words = ""
+@dataclass(frozen=True)
+class GivePartNow(Intent, verb="givepartnow", changes=True, role=Role.MANAGER): order: str = ""; line: int = 0; fen: int = 0; reason: str = ""
+@dataclass(frozen=True)
+class Resend(Intent, verb="resend", personal=True, role=Role.MANAGER): order: OrderNo = ""; line: Number = 0; pieces: Quantity = 0
+@dataclass(frozen=True)
+class ResendNow(Intent, verb="resendnow", changes=True, role=Role.MANAGER): order: str = ""; line: int = 0; pieces: int = 0
+@dataclass(frozen=True)
+class SetReturns(Intent, verb="setreturns", changes=True, role=Role.MANAGER): product: ProductCode = ""; words: Words = ""
+
 # -- what the world has done: facts, by the house only -------------------------------------------------
 @dataclass(frozen=True)
 class PrepayMade(Intent, verb="prepaymade", changes=True, role=Role.HOUSE): out_trade_no: str = ""; code_url: str = ""
@@ -378,6 +429,8 @@ class RemindRefused(Intent, verb="remindrefused", changes=True, role=Role.HOUSE)
 @dataclass(frozen=True)
 class RemindOwed(Intent, verb="remindowed", changes=True, role=Role.HOUSE): out_refund_no: str = ""
 @dataclass(frozen=True)
+class CaseDue(Intent, verb="casedue", changes=True, role=Role.HOUSE): case_id: int = 0
+@dataclass(frozen=True)
 class SealLedger(Intent, verb="sealledger", changes=True, role=Role.HOUSE): pass
 @dataclass(frozen=True)
 class JudgeGroup(Intent, verb="judge", changes=True, role=Role.HOUSE): group_id: int = 0
@@ -385,6 +438,8 @@ class JudgeGroup(Intent, verb="judge", changes=True, role=Role.HOUSE): group_id:
 class ReleasePush(Intent, verb="releasepush", changes=True, role=Role.HOUSE): campaign_id: int = 0
 @dataclass(frozen=True)
 class RightLost(Intent, verb="rightlost", changes=True, role=Role.HOUSE): channel: str = ""; call: str = ""
+@dataclass(frozen=True)
+class PictureFetched(Intent, verb="picturefetched", changes=True, role=Role.HOUSE): case_id: int = 0; media_id: str = ""; sha256: str = ""; jpeg: bytes = b""; thumb: bytes = b""; lost: str = ""
 @dataclass(frozen=True)
 class CardDrawn(Intent, verb="carddrawn", changes=True, role=Role.HOUSE): card: str; to: int; asked: int; drawn: str; media_id: str; good_until: int; scene_url: str; scene_until: int; sha256: str; jpeg: bytes; thumb: bytes; title: str = ""; text: str = ""; link: str = ""
 # fmt: on

@@ -22,13 +22,16 @@ from handlers.intents import (
     MyRefund,
     NotUnderstood,
     Person,
+    ShowCase,
     Simple,
     SmallTalk,
     SomethingWrong,
+    TakeOffer,
 )
 from handlers.replies import Choice, Post, Reply, reply
 from handlers.routing import Hearing, shop
 from models.address import Addresses
+from models.aftersaleglance import CaseGlance
 from models.answer import AnswerGlance
 from models.figures import Figures
 from models.follower import Follower, Me
@@ -36,7 +39,7 @@ from models.orderglance import OrderGlance, Which
 from models.refund import RefundGlance
 from models.staff import Role, StaffRoom
 from models.subscription import Subscriptions
-from models.talk import Talking
+from models.talk import LIST_SECONDS, Talking
 from models.words import bare
 
 SMALL = ("hello", "thanks", "ok", "laughter", "bye", "emoji")
@@ -77,11 +80,17 @@ def stickers(hearing: Hearing) -> Intent | None:
 
 
 @shop.on()
-async def small_talk(ask: SmallTalk, talk: Talking, now: datetime) -> Reply | Intent:
-    """Hello, thanks, laughter: one line, no list. An OK to a list of options is asked again which one."""
+async def small_talk(ask: SmallTalk, me: Me, talk: Talking, cases: CaseGlance, now: datetime) -> Reply | Intent:
+    """Hello, thanks, laughter: one line, no list. An OK to a list of options is asked again which one.
+
+    An OK to what the shop has just proposed is a yes; once something else was shown, the proposal is shown again.
+    """
     if ask.topic == "ok" and (question := _options_open(talk, now)) is not None:
         return question
     topic = ask.topic if ask.topic in SMALL else "ok"
+    if topic == "ok" and (offer := await cases.offered_to(me.id)) is not None and offer.offered_at is not None:
+        just_now = now.timestamp() - LIST_SECONDS <= offer.offered_at.timestamp() >= talk.offered_at
+        return TakeOffer(offer.no, offer.place, "yes") if just_now else ShowCase(offer.no, offer.place)
     return replace(reply(f"everyday/{topic}"), keeps=True)
 
 

@@ -21,14 +21,15 @@ from handlers.intents import (
     PayForMe,
     PayOrder,
     PaySupplement,
-    Person,
     ReceiveOrder,
     RefundOrder,
+    ShowCase,
     ShowOrder,
     TrackOrder,
 )
 from handlers.replies import Choice, Reply, listing, reply
 from handlers.routing import Hearing, shop
+from models.aftersaleglance import CaseGlance
 from models.base import draw
 from models.figures import Figures
 from models.follower import Follower, Me
@@ -106,28 +107,34 @@ async def _subject(
 
 
 @shop.on("订单 {order}", "看 {order}", "order {order}")
-async def show(ask: ShowOrder, me: Me, orders: OrderGlance, refunds: RefundGlance, figures: Figures) -> Reply:
+async def show(ask: ShowOrder, me: Me, orders: OrderGlance, refunds: RefundGlance, cases: CaseGlance) -> Reply:
     """One order: what, how much, where it stands, what can be done."""
     found = await _subject(ask.order, me, orders, Which.ALL, ShowOrder, "orders/none_such")
     if isinstance(found, Reply):
         return found
     back = await refunds.of_order(found.id)
-    said = reply("orders/show", *_steps(found), order=found, refunds=back)
+    seen = await cases.of_order(found.id)
+    steps = _steps(found)
+    if any(case.open for case in seen):
+        wanted = [step for step in steps if not isinstance(step.intent, RefundOrder | Browse)]
+        steps = [Choice("售后进度", ShowCase(found.no)), *wanted]
+    said = reply("orders/show", *steps, order=found, refunds=back, cases=seen)
     return said.now_seen("order", found.no)
 
 
 def _steps(order: OrderSeen) -> list[Choice]:
+    ailing = Choice("有问题", RefundOrder(order.no))
     if order.state == "pending":
         return [Choice("去付款", PayOrder(order.no)), Choice("取消订单", CancelOrder(order.no))]
     if order.state == "shipped":
-        return [Choice("看物流", TrackOrder(order.no)), Choice("确认收货", ReceiveOrder(order.no))]
+        return [Choice("看物流", TrackOrder(order.no)), Choice("确认收货", ReceiveOrder(order.no)), ailing]
     if order.waits_until is not None:
         return [Choice("补差价", PaySupplement(order.no)), Choice("不换了", DropSupplement(order.no))]
     if order.changeable and order.where:
         return [Choice("改地址", ChangeAddress(order.no)), Choice("想退款", RefundOrder(order.no))]
     if order.state in ("paid", "forming"):
         return [Choice("想退款", RefundOrder(order.no))]
-    return [Choice("再看看别的", Browse())]
+    return [Choice("再看看别的", Browse()), *([ailing] if order.state == "completed" else [])]
 
 
 @shop.on("付款 {order}", "付款", "去付款", "支付", "支付 {order}", "pay {order}", "pay")
@@ -264,15 +271,3 @@ async def receive(ask: ReceiveOrder, me: Follower, orders: Orders, glance: Order
     if order.state != "completed":
         order.receive(now)
     return reply("orders/received", Choice("再看看别的", Browse()), no=order.no).now_seen("order", order.no)
-
-
-@shop.on("退款 {order}", "退款", "想退款", "退订单", "我要退订单", "refund {order}", "refund")
-async def refund(ask: RefundOrder, me: Me, orders: OrderGlance) -> Reply:
-    """What can be done about the money, honestly; nothing is opened and nothing is paid back by this."""
-    found = await _subject(ask.order, me, orders, Which.ALL, RefundOrder, "orders/none_such")
-    if isinstance(found, Reply):
-        return found
-    steps = [Choice("人工", Person()), Choice("看订单", ShowOrder(found.no))]
-    if found.state == "pending":
-        steps = [Choice("取消订单", CancelOrder(found.no))]
-    return reply("orders/refund", *steps, order=found).now_seen("order", found.no)

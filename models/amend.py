@@ -8,6 +8,7 @@ from sqlalchemy import select
 
 from models import hold
 from models.address import Label
+from models.aftersale import Cases
 from models.base import Invariant, Refusal, Work, fresh_code
 from models.figures import Figures
 from models.freight import NoFreightThere, province_of, tariff
@@ -30,7 +31,7 @@ class BeingPaid(Refusal):
 
 
 class SpecStays(Refusal):
-    """A spec bought in a play, or before it is paid, is not changed. Facts: order, why (play, unpaid, none)."""
+    """A spec bought in a play, unpaid, or paid back in part, is not changed. Facts: order, why (play, unpaid, case)."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,9 @@ async def respec(work: Work, order: Order, line: OrderLine, sku: Sku, goods: Pro
     if order.play or order.state != "paid":
         raise SpecStays(order=order.no, why="play" if order.play else "unpaid")
     order.at_rest()
+    case = await Cases(work).last_of(line.id)
+    if case is not None and (case.open or case.state == "done"):  # what was agreed was about this spec
+        raise SpecStays(order=order.no, why="case")
     if sku.left < line.quantity:
         facts = {"product": goods.code, "name": goods.name, "spec": sku.label}
         raise SoldOut(**facts, left=max(0, sku.left), asked=line.quantity)
@@ -151,7 +155,9 @@ async def _settled(work: Work, order: Order, less_fen: int) -> Changed:
 
 async def _travelling(work: Work, order: Order) -> list[Line]:
     rows = await work.all(
-        select(OrderLine, Sku.weight_g).join(Sku, Sku.id == OrderLine.sku_id).where(OrderLine.order_id == order.id)
+        select(OrderLine, Sku.weight_g)
+        .join(Sku, Sku.id == OrderLine.sku_id)
+        .where(OrderLine.order_id == order.id, OrderLine.back_at.is_(None))
     )
     return [Line(x.sku_id, x.quantity, x.list_fen, x.ships, x.discount_fen, weight_g=weight or 0) for x, weight in rows]
 

@@ -64,6 +64,7 @@ class Goods:
     picture: str
     specs: tuple[Spec, ...]
     deals: tuple[GroupDeal, ...]
+    returns: str | None = None
 
     @cached_property
     def from_fen(self) -> int:
@@ -196,6 +197,7 @@ async def _read(reader: Reader, ids: list[int]) -> list[tuple[Goods, bool]]:
             p.picture,
             specs,
             deals,
+            p.returns,
         )
         found.append((goods, p.state == "on" and bool(specs)))
     return found

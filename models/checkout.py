@@ -157,6 +157,8 @@ def _row(order_id: int, item: Item, line: Line) -> dict[str, Any]:
         "discount_fen": line.discount_fen,
         "amount_fen": line.amount_fen,
         "ships": line.ships,
+        "returns": item.product.returns,
+        "back_at": None,
     }
 
 

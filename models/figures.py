@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,11 @@ class OrderFigures:
     promise_again_hours: int = 24  # the new time of a promise that broke
     pickup_at: str = ""  # where orders can be fetched, with its hours; "": nowhere
     receive_days: int = 15  # what was shipped counts as received after this
+    aftersale_days: int = 7  # after receipt one may still complain
+    aftersale_hours: int = 48  # a shop that says nothing for so long has agreed
+    return_days: int = 7  # whoever sends nothing back for so long has let it drop
+    returned_days: int = 10  # what was sent back counts as arrived after this
+    instant_refund: bool = False  # what is neither packed nor shipped goes back without the merchant
     freight_fen: int = 800
     freight_free_from_fen: int = 9900
 
@@ -50,6 +56,8 @@ class ServiceFigures:
     hours: str = "09:00-21:00"
     phone: str = ""
     pay_words: str = ""  # how to pay the shop itself, where there is no cashier
+    return_to: str = ""  # who and where returns are sent to
+    return_freight: str = "buyer"  # who pays for them after a change of mind; a fault is the shop's
 
 
 @dataclass(frozen=True)
@@ -73,3 +81,13 @@ class Figures:
     push: PushFigures = field(default_factory=PushFigures)
     service: ServiceFigures = field(default_factory=ServiceFigures)
     limits: LimitFigures = field(default_factory=LimitFigures)
+
+    @property
+    def silence(self) -> timedelta:
+        """How long the shop may say nothing to a complaint."""
+        return timedelta(hours=self.order.aftersale_hours)
+
+    @property
+    def waiting_for_return(self) -> timedelta:
+        """How long the shop may say nothing of what was sent back."""
+        return timedelta(days=self.order.returned_days)

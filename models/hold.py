@@ -181,6 +181,12 @@ async def _turn(work: Work, values: dict[str, Any], *conditions: Any) -> None:
         raise Contended
 
 
+async def give_back_one(work: Work, order: Any, kind: str, thing: int) -> None:
+    """The same for one of the things that an order has taken."""
+    only = (Hold.kind == kind, Hold.thing == thing)
+    await _move(work, order, "taken", "freed", lambda kind: kind.give_back, *only)
+
+
 async def _move(work: Work, order: Any, before: str, after: str, act: Callable[[Kind], Act], *only: Any) -> None:
     mine = (Hold.order_id == order.id, Hold.state == before, *only)
     rows = (await work.session.execute(select(Hold.id, Hold.kind, Hold.thing, Hold.quantity).where(*mine))).all()

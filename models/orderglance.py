@@ -47,6 +47,9 @@ class LineSeen:
     amount_fen: int
     ships: bool = True
     parcel_id: int | None = None
+    returns: str | None = None
+    back_at: datetime | None = None
+    id: int = 0
 
     @property
     def words(self) -> str:
@@ -120,7 +123,7 @@ class OrderSeen:
     def waiting(self) -> tuple[LineSeen, ...]:
         """The lines that travel and have not left."""
         travels = () if self.pickup_code else self.lines
-        return tuple(line for line in travels if line.ships and line.parcel_id is None)
+        return tuple(line for line in travels if line.ships and line.parcel_id is None and not line.back_at)
 
     @property
     def where(self) -> str:
@@ -327,6 +330,9 @@ class OrderGlance(Glance):
                 OrderLine.amount_fen,
                 OrderLine.ships,
                 OrderLine.parcel_id,
+                OrderLine.returns,
+                OrderLine.back_at,
+                OrderLine.id,
             )
             .where(OrderLine.order_id.in_([r.id for r in rows]))
             .order_by(OrderLine.id)
@@ -347,6 +353,7 @@ class OrderGlance(Glance):
         rows = await self.reader.all(select(Parcel.__table__).where(Parcel.order_id.in_(order_ids)).order_by(Parcel.id))
         for row in rows:
             words = tuple(x.words for x in lines.get(row.order_id, ()) if x.parcel_id == row.id)
+            words = (*words, f"补发 {row.again}") if row.again else words
             found.setdefault(row.order_id, []).append(ParcelSeen(row.id, row.carrier, row.tracking, row.at, words))
         return found
 

@@ -70,6 +70,13 @@ class OrderLine(Base):
     amount_fen: Mapped[int]
     ships: Mapped[bool] = mapped_column(default=True)
     parcel_id: Mapped[int | None] = mapped_column(ForeignKey("parcel.id"))  # in which it left
+    returns: Mapped[str | None]  # as it was ordered: sealed, no; None: taken back within seven days
+    back_at: Mapped[datetime | None]  # paid back before it left: it stays here
+
+    @property
+    def travels(self) -> bool:
+        """Whether it has to leave, or has left, in a parcel."""
+        return self.ships and self.back_at is None
 
     @property
     def words(self) -> str:

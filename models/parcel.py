@@ -40,6 +40,7 @@ class Parcel(Base):
     carrier: Mapped[str]
     tracking: Mapped[str]
     at: Mapped[datetime]
+    again: Mapped[str | None]  # what was sent again in it, after a complaint
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class Parcels(Shelf[Parcel]):
         if order.pickup_code:
             raise FetchedNotSent(order=order.no)
         lines = await Orders(self.work).lines(order.id)
-        travels = {n: line for n, line in enumerate(lines, 1) if line.ships}
+        travels = {n: line for n, line in enumerate(lines, 1) if line.travels}
         for n in places:
             if n not in travels:
                 raise NoSuchLine(order=order.no, line=n, count=len(lines))
@@ -79,7 +80,7 @@ class Parcels(Shelf[Parcel]):
         wanted = {n: travels[n] for n in places} or {n: x for n, x in travels.items() if x.parcel_id is None}
         if same is not None and (not places or all(line.parcel_id == same.id for line in wanted.values())):
             return _sent(False, False, [x for x in lines if x.parcel_id == same.id], lines)
-        wrong = self._wrong(order, known, wanted, travels)
+        wrong = self._wrong(order, [p for p in known if not p.again], wanted, travels)
         chosen = [x for x in lines if x.parcel_id == wrong.id] if wrong is not None else list(wanted.values())
         if wrong is not None and same is None:
             wrong.carrier, wrong.tracking = carrier, tracking
@@ -115,7 +116,7 @@ class Parcels(Shelf[Parcel]):
 
 
 def _sent(new: bool, put_right: bool, chosen: Sequence[OrderLine], lines: Sequence[OrderLine]) -> Sent:
-    rest = tuple(line.words for line in lines if line.ships and line.parcel_id is None)
+    rest = tuple(line.words for line in lines if line.travels and line.parcel_id is None)
     return Sent(new, put_right, tuple(line.words for line in chosen), rest)
 
 
@@ -133,7 +134,12 @@ INVARIANTS = (
         select(Order.id).where(
             Order.ships.is_(True),
             Order.state.in_(["shipped", "completed"])
-            == exists().where(OrderLine.order_id == Order.id, OrderLine.ships, OrderLine.parcel_id.is_(None)),
+            == exists().where(
+                OrderLine.order_id == Order.id,
+                OrderLine.ships,
+                OrderLine.parcel_id.is_(None),
+                OrderLine.back_at.is_(None),
+            ),
             Order.state.in_(["paid", "shipped", "completed"]),
         ),
     ),

@@ -44,6 +44,7 @@ class Product(Root):
     promise_hours: Mapped[int] = mapped_column(default=48)
     ships: Mapped[bool] = mapped_column(default=True)
     picture: Mapped[str] = mapped_column(default="")  # sha256
+    returns: Mapped[str | None]  # 七天无理由: sealed (only unopened), no; None: yes
     state: Mapped[str] = mapped_column(default="on")
     changed: Mapped[datetime]
 

@@ -12,7 +12,7 @@ from models.base import Event, Invariant, Work
 from models.figures import Figures
 from models.hold import Hold
 from models.ledger import Entry, standing
-from models.order import PAID, UNPAID, Order, Orders
+from models.order import PAID, UNPAID, Order, OrderLine, Orders
 from models.payment import OPEN, Attempt, Attempts, Payment, Payments, Trade, mismatch
 from models.refund import QUIET, Refund, RefundDone, Refunds, RefundStuck
 from models.supplement import Bill, Supplement, Supplements
@@ -240,6 +240,17 @@ _credited_to_it = (
     exists().where(Payment.supplement_id == Supplement.id, Payment.state == "credited").correlate(Supplement)
 )
 _being_paid = exists().where(Attempt.supplement_id == Supplement.id, Attempt.state.in_(OPEN)).correlate(Supplement)
+_stays_here = (  # paid back before it left
+    exists()
+    .where(
+        OrderLine.order_id == Hold.order_id,
+        OrderLine.sku_id == Hold.thing,
+        OrderLine.back_at.is_not(None),
+        Hold.kind == "stock",
+        Hold.state == "freed",
+    )
+    .correlate(Hold)
+)
 
 INVARIANTS = (
     Invariant(
@@ -341,6 +352,7 @@ INVARIANTS = (
         select(Order.id).where(
             Order.state.in_(PAID),
             exists().where(Hold.order_id == Order.id, Hold.kind != "spec", Hold.state != "taken").correlate(Order),
+            exists().where(Hold.order_id == Order.id, Hold.state != "taken", ~_stays_here).correlate(Order),
         ),
     ),
 )

@@ -1,6 +1,7 @@
 """A shop that has lived for a day and a half: every table has rows, orders stand in every state, nothing is broken."""
 
 import asyncio
+import io
 import re
 import shutil
 import sqlite3
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from conftest import NOON
 from follower import Follower
+from PIL import Image
 from servers import Postgres
 from town import Blank, Town
 
@@ -73,6 +75,7 @@ async def play(town: Town) -> None:
         await mei.pays(one)
         await boss.says(f"发货 {number(one)} SF{1000000 + len(one.text)}")
     await mei.says(f"收货 {number(done)}")
+    await _complaints(boss, mei, number(done), number(shipped))
     await _groups(town, mei, qiang, wang, lin)
     await _late(town, qiang)
     await _changed(town, mei)
@@ -103,6 +106,18 @@ async def _pushed(town: Town, boss: Follower, fans: tuple[Follower, ...]) -> Non
     assert any("龙井到了" in heard.text for heard in fans[0].inbox)
     await boss.says("推送 #龙井 后天11:00 龙井又到了")
     await boss.says("确认")
+
+
+async def _complaints(boss: Follower, mei: Follower, done: str, shipped: str) -> None:
+    """A part is given back, and something that was missing waits for an answer."""
+    digits = re.search(r"确认 (\d{4})", (await boss.says(f"退 {done} 1 久等了")).text)
+    assert digits
+    await boss.says(f"确认 {digits[1]}")
+    for words in (f"退款 {shipped} 少了一罐", "1", "补发"):
+        await mei.says(words)
+    drawn = io.BytesIO()
+    Image.new("RGB", (64, 64), "brown").save(drawn, "JPEG")
+    await mei.sends_picture(drawn.getvalue())
 
 
 async def _groups(town: Town, mei: Follower, qiang: Follower, wang: Follower, lin: Follower) -> None:

@@ -324,6 +324,42 @@ FAULTS: dict[str, Fault] = {
         "UPDATE payment SET source = 'hand' WHERE id = (SELECT payment_id FROM refund WHERE id = :id)",
         "UPDATE refund SET state = 'asked', done_at = NULL WHERE id = :id",
     ),
+    # -- after-sale
+    "evidence_within": fault(
+        "max(id) FROM aftersale_picture",
+        *(twin("aftersale_picture", id=str(NEW + n), media_id=f"'m{n}'") for n in range(6)),
+        names="SELECT case_id FROM aftersale_picture WHERE id = :id",
+    ),
+    "aftersale_one_open": fault(
+        "id FROM aftersale WHERE state = 'applied'",
+        twin("aftersale"),
+        names="SELECT line_id FROM aftersale WHERE id = :id",
+    ),
+    "aftersale_of_its_order": fault(
+        "max(id) FROM aftersale",
+        "UPDATE aftersale SET follower_id = (SELECT follower_id FROM staff WHERE role = 4) WHERE id = :id",
+    ),
+    "aftersale_moves_along_edges": fault(
+        "id FROM aftersale WHERE state = 'applied'",
+        "UPDATE aftersale_move SET after = 'done' WHERE case_id = :id",
+    ),
+    "aftersale_answered": fault(
+        "id FROM aftersale WHERE state = 'applied'", "UPDATE aftersale SET due_at = :begun WHERE id = :id"
+    ),
+    "aftersale_line_within_amount": fault(
+        "line_id FROM aftersale WHERE state = 'done'",
+        "UPDATE order_line SET amount_fen = 0 WHERE id = :id",
+    ),
+    "aftersale_money_owed": fault(
+        "id FROM aftersale WHERE state = 'done'", "UPDATE aftersale SET amount_fen = amount_fen + 1 WHERE id = :id"
+    ),
+    "aftersale_done_kept": fault(
+        "id FROM aftersale WHERE state = 'done'",
+        "UPDATE refund SET state = 'asked' WHERE reason = 'aftersale' AND seq = :id",
+    ),
+    "aftersale_stays_here": fault(
+        "max(id) FROM order_line WHERE parcel_id IS NOT NULL", "UPDATE order_line SET back_at = :now WHERE id = :id"
+    ),
     # -- the ledger
     "ledger_sums_to_zero": fault(
         "id FROM ledger WHERE account = 'sales'",

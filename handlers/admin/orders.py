@@ -24,12 +24,14 @@ from handlers.intents import (
 from handlers.replies import Choice, Post, Reply, ask, confirm, listing, reply
 from handlers.routing import Hearing, shop
 from models import carrier
+from models.aftersaleglance import CaseGlance
 from models.figures import Figures
 from models.order import UNPAID, NotNow, Orders
 from models.orderglance import OrderGlance, OrderSeen
 from models.parcel import Parcels
 from models.payment import Attempts
 from models.refund import Refunds
+from models.remedy import Remedies
 from models.request import ChangeRequest, RequestGlance, Requests
 from models.staff import Role
 
@@ -40,16 +42,25 @@ _SHIP = re.compile(r"发货[\s:]*(?P<no>(?=[a-z]*[0-9])(?=[0-9]*[a-z])[2-9a-hjkm
 
 
 @shop.on("发货", "待发货", "to ship")
-async def to_ship(wish: ListToShip, orders: OrderGlance, requests: RequestGlance, now: datetime) -> Reply:
-    """What is paid and has to leave, first promised first; above it what buyers wish of orders that are packed."""
+async def to_ship(
+    wish: ListToShip, orders: OrderGlance, requests: RequestGlance, cases: CaseGlance, now: datetime
+) -> Reply:
+    """What is paid and has to leave, first promised first; above it what buyers wish of orders that are packed.
+
+    What is wanted back says so, and what is sent again stands below.
+    """
     page, more = await orders.to_ship(wish.after, PAGE)
     wishes, count = await requests.waiting(WISHES)
-    if not page:
+    again = [] if wish.after else await cases.to_resend(PAGE)
+    wanted = await cases.open_in([order.id for order in page])
+    if not page and not again:
         return reply("admin/nothing_to_ship")
     late = sum(1 for o in page if o.promised_at is not None and o.promised_at < now)
     following = ListToShip(page[-1].no) if more else None
-    said = listing("admin/to_ship", (), more=following, orders=page, late=late, wishes=wishes, count=count)
-    return said.now_seen("order", page[0].no) if len(page) == 1 else said
+    facts = {"orders": page, "late": late, "wishes": wishes, "count": count, "wanted": wanted, "again": again}
+    said = listing("admin/to_ship", (), more=following, **facts)
+    only = [order.no for order in page] + [case.no for case in again]
+    return said.now_seen("order", only[0]) if len(only) == 1 else said
 
 
 @shop.on("面单 {order}", "打单 {order}", "面单", "打单", "label {order}")
@@ -58,6 +69,7 @@ async def label(
     orders: Orders,
     requests: Requests,
     glance: OrderGlance,
+    cases: CaseGlance,
     figures: Figures,
     post: Post,
     now: datetime,
@@ -79,7 +91,9 @@ async def label(
         said = reply("second/granted", order=seen, kinds=kinds, back_fen=changed.back_fen if changed else 0)
         post.tell(order.follower_id, said, key=f"granted:{wishes[0].id}:{now:%Y%m%d%H%M%S}", patient=True)
     new = [one.kind for one in wishes]
-    return reply("admin/label", Choice("待发货", ListToShip()), order=seen, new=new).now_seen("order", order.no)
+    wanted = (await cases.open_in([seen.id])).get(seen.id, [])
+    said = reply("admin/label", Choice("待发货", ListToShip()), order=seen, new=new, wanted=wanted)
+    return said.now_seen("order", order.no)
 
 
 @shop.on("不改 {order} {reason}", "不改 {order}", "keep {order} {reason}", "keep {order}")
@@ -121,10 +135,12 @@ async def _which_to_label(glance: OrderGlance) -> Reply:
     "ship {order} {tracking}",
     "ship {tracking}",
 )
-async def ship(wish: Ship, orders: Orders, parcels: Parcels, requests: Requests, glance: OrderGlance) -> Reply:
+async def ship(
+    wish: Ship, orders: Orders, parcels: Parcels, requests: Requests, glance: OrderGlance, cases: Remedies
+) -> Reply:
     """A parcel left with this number; the same text again changes nothing, another number puts the first right.
 
-    Not while its buyer's other address waits to be seen.
+    Not while its buyer's other address waits to be seen, nor what its buyer wants back.
     """
     if not wish.order:
         waiting, more = await glance.to_ship("", PAGE)
@@ -142,8 +158,12 @@ async def ship(wish: Ship, orders: Orders, parcels: Parcels, requests: Requests,
     if order.state == "paid":
         await requests.in_the_way(order)
     places = sorted({int(n) for n in wish.lines.replace(",", " ").replace("、", " ").split()})
-    sent = await parcels.send(order, name, wish.tracking, places)
+    await cases.stop_shipping(order, tuple(places))
     facts = {"no": order.no, "carrier": name, "tracking": wish.tracking}
+    if order.state != "paid" and (again := await cases.send_again(order, name, wish.tracking)) is not None:
+        said = reply("aftersale/sent_again", Choice("待发货", ListToShip()), words=again, **facts)
+        return said.now_seen("order", order.no)
+    sent = await parcels.send(order, name, wish.tracking, places)
     said = reply("admin/shipped", Choice("待发货", ListToShip()), sent=sent, split=bool(places or sent.rest), **facts)
     return said.now_seen("order", order.no)
 

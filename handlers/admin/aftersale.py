@@ -1,0 +1,248 @@
+"""After-sale for staff: agree, refuse, give a part back, send again; money takes four digits, and is always typed."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import datetime
+
+from handlers.asking import Intent
+from handlers.intents import (
+    AgreeCase,
+    AgreeNow,
+    GivePart,
+    GivePartNow,
+    ListCases,
+    RefuseCase,
+    Resend,
+    ResendNow,
+    SetReturns,
+    ShowProduct,
+)
+from handlers.replies import Choice, Reply, ask, confirm, listing, reply
+from handlers.routing import shop
+from models.aftersale import Case, CaseNotNow, NoSuchCase, unsent
+from models.aftersaleglance import CaseGlance, CaseSeen
+from models.figures import Figures
+from models.order import NotNow, Order, OrderLine, Orders
+from models.orderglance import OrderGlance, OrderSeen
+from models.product import Products, touch
+from models.remedy import Remedies
+
+ANSWERABLE = ("applied", "agreed", "returned")
+RETURNS = (("拆", "sealed"), ("不", "no"), ("否", "no"), ("支持", ""), ("是", ""), ("可", ""))
+
+
+def _digits() -> str:
+    return f"{secrets.randbelow(9000) + 1000}"
+
+
+def _which(found: list[CaseSeen], act: Intent) -> Reply:
+    rows = [Choice(f"{c.line} {c.kind_word}·{c.word}", act.filled(line=c.place)) for c in found]
+    return listing("aftersale/which_case", rows, order=found[0].no).now_seen("order", found[0].no)
+
+
+# -- yes -------------------------------------------------------------------------------------------------
+
+
+@shop.on("同意 {order}", "同意 {order} {line}", "收到退货 {order}", "收到退货 {order} {line}", "agree {order}")
+async def agree(wish: AgreeCase, orders: OrderGlance, cases: CaseGlance, figures: Figures) -> Reply:
+    """Reads back what is granted: what goes back, or where it is to be sent; four digits confirm it."""
+    order = await orders.any_by_no(wish.order)
+    found = [case for case in await cases.of_order(order.id) if wish.line in (0, case.place)]
+    found = [
+        case for case in found if case.state in ANSWERABLE and not (case.state == "agreed" and case.kind == "resend")
+    ]
+    if not found:
+        raise NoSuchCase(order=order.no)
+    if len(found) > 1 and {case.kind for case in found} != {"refund"}:
+        return _which(found, wish)
+    act = AgreeNow(order.no, tuple(case.id for case in found), sum(case.steps for case in found))
+    facts = {"cases": found, "freight_fen": _freight(order, found), "figures": figures.service}
+    return confirm("aftersale/agree", act, _digits(), order=order, **facts).now_seen("order", order.no)
+
+
+def _freight(order: OrderSeen, cases: list[CaseSeen]) -> int:
+    """The freight that goes back too: nothing has left, and after these nothing will."""
+    here = {line.id for line in order.lines if line.back_at is None and (line.ships or order.pickup_code)}
+    gone = {case.line_id for case in cases if case.kind == "refund"}
+    return order.freight_fen if order.state == "paid" and not order.tracking and here and here <= gone else 0
+
+
+def changed_since(wish: AgreeNow, held: list[Case]) -> bool:
+    """Whether somebody has answered since it was read back."""
+    return len(held) != len(wish.cases) or sum(case.steps for case in held) != wish.steps
+
+
+@shop.on()
+async def agree_now(wish: AgreeNow, orders: Orders, cases: Remedies, figures: Figures) -> Reply:
+    """Confirmed: granted, or paid for what has come back."""
+    order = await orders.hold_any(wish.order)
+    held = [case for case in await cases.open_of(order.id) if case.id in wish.cases]
+    if changed_since(wish, held):
+        raise CaseNotNow(order=order.no, state="", word="刚刚有变化")
+    for case in held:
+        if case.state == "applied":
+            await cases.agree(order, case, figures, actor="staff")
+        else:
+            await cases.pay(order, case, actor="staff")
+    fen = sum(case.amount_fen + case.freight_fen for case in held if case.state in ("refunding", "done"))
+    return reply("aftersale/agreed", Choice("售后", ListCases()), order=order.no, fen=fen, kind=held[0].kind)
+
+
+# -- no --------------------------------------------------------------------------------------------------
+
+
+@shop.on(
+    "拒绝 {order} 行 {line} {reason}",
+    "拒绝 {order} {reason}",
+    "拒绝 {order}",
+    "refuse {order} {reason}",
+    "refuse {order}",
+)
+async def refuse(wish: RefuseCase, orders: Orders, cases: Remedies, glance: CaseGlance, now: datetime) -> Reply:
+    """No, and why: the buyer hears the reason, and what one can still do."""
+    order = await orders.hold_any(wish.order)
+    open_ = {case.id: case for case in await cases.open_of(order.id, "applied", "returned")}
+    found = [case for case in await glance.of_order(order.id) if case.id in open_ and wish.line in (0, case.place)]
+    if not found:
+        raise NoSuchCase(order=order.no)
+    if len(found) > 1 and {case.kind for case in found} != {"refund"}:
+        return _which(found, wish)
+    if not wish.reason.strip():
+        return ask("aftersale/why_not", wish, "reason", case=found[0])
+    for seen in found:
+        open_[seen.id].refuse(order, wish.reason.strip()[:100], now)
+    said = reply("aftersale/refused", Choice("售后", ListCases()), case=found[0], why=wish.reason.strip()[:100])
+    return said.now_seen("order", order.no)
+
+
+# -- something else --------------------------------------------------------------------------------------
+
+
+async def _meant(no: str, place: int, orders: OrderGlance, cases: CaseGlance) -> tuple[OrderSeen, list[int]]:
+    """The order and the places of the lines that may be meant: the one named, those complained about, or all."""
+    order = await orders.any_by_no(no)
+    if 1 <= place <= len(order.lines):
+        return order, [place]
+    asked = [case.place for case in await cases.of_order(order.id) if case.state == "applied"]
+    return order, asked or list(range(1, len(order.lines) + 1))
+
+
+def _which_line(order: OrderSeen, places: list[int], act: Intent) -> Reply:
+    rows = [Choice(order.lines[n - 1].words, act.filled(line=n)) for n in places[:8]]
+    return listing("aftersale/which_line", rows, order=order.no).now_seen("order", order.no)
+
+
+@shop.on(
+    "退 {order} {fen}",
+    "退 {order} {fen} {reason}",
+    "退 {order} 行 {line} {fen}",
+    "退 {order} 行 {line} {fen} {reason}",
+    "give back {order} {fen}",
+)
+async def give_part(wish: GivePart, orders: OrderGlance, cases: CaseGlance) -> Reply:
+    """A part of the money: proposed where its buyer wants something else, else paid back; four digits."""
+    order, places = await _meant(wish.order, wish.line, orders, cases)
+    if order.state not in ("paid", "shipped", "completed") or not wish.fen:
+        raise NotNow(order=order.no, state=order.state, word=order.word, act="aftersale")
+    if len(places) > 1:
+        return _which_line(order, places, wish)
+    place, reason = places[0], wish.reason.strip()[:100]
+    case = next((c for c in await cases.of_order(order.id) if c.place == place and c.state == "applied"), None)
+    proposed = case is not None and not (case.kind == "part" and case.amount_fen <= wish.fen)
+    act = GivePartNow(order.no, place, wish.fen, reason)
+    facts = {"line": order.lines[place - 1].words, "fen": wish.fen, "proposed": proposed, "reason": reason}
+    return confirm("aftersale/give_part", act, _digits(), order=order.no, **facts).now_seen("order", order.no)
+
+
+@shop.on()
+async def give_part_now(wish: GivePartNow, orders: Orders, cases: Remedies, figures: Figures, now: datetime) -> Reply:
+    """Confirmed: paid back, or proposed to the buyer."""
+    order, line, case = await _held(wish.order, wish.line, orders, cases)
+    if case is None:
+        case = await cases.apply(
+            order, line, figures, kind="part", reason="shop", words=wish.reason, fen=wish.fen, actor="staff"
+        )
+        await cases.agree(order, case, figures, actor="staff", cause=wish.reason)
+    elif case.kind == "part" and case.amount_fen <= wish.fen:
+        await cases.grant_part(order, case, wish.fen, figures)
+    else:
+        await cases.propose(order, case, "part", figures, fen=wish.fen)
+    return _done(order, case, fen=wish.fen)
+
+
+@shop.on(
+    "补发 {order}",
+    "补发 {order} {line}",
+    "补发 {order} 行 {line}",
+    "补发 {order} {line} x {pieces}",
+    "补发 {order} 行 {line} x {pieces}",
+    "resend {order}",
+)
+async def resend(wish: Resend, orders: OrderGlance, cases: CaseGlance) -> Reply:
+    """Sent again: a parcel of the same order, taken from the stock; four digits."""
+    order, places = await _meant(wish.order, wish.line, orders, cases)
+    if order.state not in ("paid", "shipped", "completed"):
+        raise NotNow(order=order.no, state=order.state, word=order.word, act="aftersale")
+    if len(places) > 1:
+        return _which_line(order, places, wish)
+    place = places[0]
+    line = order.lines[place - 1]
+    case = next((c for c in await cases.of_order(order.id) if c.place == place and c.state == "applied"), None)
+    pieces = min(wish.pieces or (case.pieces if case and case.pieces else line.quantity), line.quantity)
+    proposed = case is not None and case.kind != "resend"
+    act = ResendNow(order.no, place, pieces)
+    words = f"{line.name} {line.spec}".strip() + f" ×{pieces}"
+    said = confirm("aftersale/resend", act, _digits(), order=order.no, line=words, proposed=proposed)
+    return said.now_seen("order", order.no)
+
+
+@shop.on()
+async def resend_now(wish: ResendNow, orders: Orders, cases: Remedies, figures: Figures) -> Reply:
+    """Confirmed: the pieces are taken from the stock and wait for 发货, or it is proposed to the buyer."""
+    order, line, case = await _held(wish.order, wish.line, orders, cases)
+    if unsent(order, line) or not line.ships:
+        raise NotNow(order=order.no, state=order.state, word=order.word, act="resend")
+    if case is not None and case.kind != "resend":
+        await cases.propose(order, case, "resend", figures, pieces=wish.pieces)
+        return _done(order, case)
+    if case is None:
+        case = await cases.apply(order, line, figures, kind="resend", reason="shop", pieces=wish.pieces, actor="staff")
+    case.pieces = wish.pieces
+    await cases.agree(order, case, figures, actor="staff")
+    return _done(order, case)
+
+
+async def _held(no: str, place: int, orders: Orders, cases: Remedies) -> tuple[Order, OrderLine, Case | None]:
+    """The order, the line at this place, and what is asked about it; the order locked before the case."""
+    order = await orders.hold_any(no)
+    lines = await orders.lines(order.id)
+    if not 1 <= place <= len(lines):
+        raise NoSuchCase(order=order.no)
+    line = lines[place - 1]
+    last = await cases.last_of(line.id)
+    if last is not None and last.open and last.state != "applied":
+        raise last.not_now(order)
+    return order, line, last if last is not None and last.open else None
+
+
+def _done(order: Order, case: Case, fen: int = 0) -> Reply:
+    facts = {"order": order.no, "offer": case.offer, "kind": case.kind, "fen": fen}
+    return reply("aftersale/arranged", Choice("售后", ListCases()), **facts).now_seen("order", order.no)
+
+
+# -- seven days ------------------------------------------------------------------------------------------
+
+
+@shop.on("七天无理由 {product} {words}")
+async def set_returns(wish: SetReturns, products: Products, figures: Figures) -> Reply:
+    """Whether goods are taken back for a change of mind: yes, only unopened, or no. Faults always are."""
+    answer = next((value for cue, value in RETURNS if cue in wish.words), None)
+    if answer is None:
+        return reply("aftersale/how_returns", product=wish.product)
+    product = await products.hold(wish.product)
+    product.returns = answer or None
+    await products.session.flush()
+    await touch(products.work, product.id)
+    said = reply("aftersale/returns_set", Choice("看商品", ShowProduct(product.code)), product=product, returns=answer)
+    return said.now_seen("product", product.code)

@@ -1,0 +1,191 @@
+"""A case as its buyer sees it: how it stands, a yes or no to a proposal, what is sent back, and a word about it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from handlers.asking import Intent
+from handlers.intents import (
+    AskBack,
+    ListCases,
+    ListOrders,
+    Person,
+    SayAbout,
+    SendBack,
+    ShowCase,
+    ShowOrder,
+    TakeOffer,
+    WithdrawCase,
+)
+from handlers.replies import Choice, Post, Reply, ask, listing, reply
+from handlers.routing import shop
+from models import carrier
+from models.aftersale import Case, Cases, NoSuchCase
+from models.aftersaleglance import CaseGlance, CaseSeen
+from models.figures import Figures
+from models.follower import Follower, Me
+from models.order import Order, Orders
+from models.orderglance import OrderGlance
+from models.remedy import Remedies
+from models.staff import Role, StaffGlance, StaffRoom
+from models.words import is_no
+
+PAGE = 6
+
+
+# -- how it stands ---------------------------------------------------------------------------------------
+
+
+@shop.on("售后", "我的售后", "after-sale", "cases")
+async def list_cases(wish: ListCases, me: Me, cases: CaseGlance, staff: StaffGlance) -> Reply | Intent:
+    """One's own cases; for staff what waits in the shop."""
+    if await staff.role_of(me.id) > Role.ANYONE:
+        waiting, more = await cases.waiting(wish.after, PAGE)
+        rows = [Choice(f"{c.no} {c.line} {c.kind_word}·{c.word}", ShowCase(c.no, c.place)) for c in waiting]
+        return listing("aftersale/waiting", rows, more=ListCases(waiting[-1].id) if more else None, count=len(rows))
+    mine = await cases.of_follower(me.id, PAGE)
+    if not mine:
+        return AskBack()
+    if len(mine) == 1:
+        return ShowCase(mine[0].no, mine[0].place)
+    return listing(
+        "aftersale/mine", [Choice(f"{c.line} {c.kind_word}·{c.word}", ShowCase(c.no, c.place)) for c in mine]
+    )
+
+
+@shop.on("售后 {order}", "售后 {order} {line}", "after-sale {order}")
+async def show_case(
+    wish: ShowCase, me: Me, orders: OrderGlance, cases: CaseGlance, staff: StaffGlance, figures: Figures
+) -> Reply | Intent:
+    """One case; a proposal that waits for its buyer's yes is asked again."""
+    works_here = await staff.role_of(me.id) > Role.ANYONE
+    order = await orders.any_by_no(wish.order) if works_here else await orders.by_no(wish.order, me.id)
+    found = [case for case in await cases.of_order(order.id) if not wish.line or case.place == wish.line]
+    found = [case for case in found if case.open] or found
+    if not found:
+        return reply("aftersale/none", order=order) if works_here else AskBack(order.no)
+    if len(found) > 1:
+        rows = [Choice(f"{c.line} {c.kind_word}·{c.word}", ShowCase(c.no, c.place)) for c in found]
+        return listing("aftersale/which_case", rows, order=order.no).now_seen("order", order.no)
+    case = found[0]
+    if case.follower_id != me.id:
+        urls = [f"{figures.public_url}/pic/{sha256}.jpg" for sha256 in case.pictures]
+        return reply("aftersale/for_staff", case=case, urls=urls).now_seen("order", case.no)
+    if case.offer and case.state == "applied":
+        asked = ask("aftersale/offered", TakeOffer(case.no, case.place), "word", case=case)
+        return asked.now_seen("order", case.no)
+    return reply("aftersale/show", *_steps(case), case=case, figures=figures.service).now_seen("order", case.no)
+
+
+def _steps(case: CaseSeen) -> list[Choice]:
+    """What its buyer can do next."""
+    if case.state in ("applied", "agreed"):
+        return [Choice("撤回申请", WithdrawCase(case.no, case.place)), Choice("看订单", ShowOrder(case.no))]
+    if case.state == "refused":
+        again = [Choice("补充了再申请", AskBack(case.no, case.place))] if case.turn == 1 else []
+        return [*again, Choice("人工", Person())]
+    return [Choice("看订单", ShowOrder(case.no))]
+
+
+async def _mine(no: str, place: int, me: Follower, glance: CaseGlance, *states: str) -> CaseSeen | list[CaseSeen]:
+    """The one case that is meant, among those in these states; else all of them."""
+    found = [
+        case
+        for case in await glance.of_follower(me.id, 20)
+        if case.state in states and no in ("", case.no) and place in (0, case.place)
+    ]
+    return found[0] if len(found) == 1 else found
+
+
+@shop.on("撤回 {order}", "撤回售后 {order}", "不退了 {order}", "撤回售后", "撤回申请", "不退了", "不退货了")
+async def withdraw(wish: WithdrawCase, me: Follower, glance: CaseGlance, orders: Orders, cases: Remedies) -> Reply:
+    """The buyer lets it drop, as long as nothing has gone back."""
+    found = await _mine(wish.order, wish.line, me, glance, "applied", "agreed")
+    if isinstance(found, list):
+        if not found:
+            return reply("aftersale/nothing_to_withdraw", Choice("我的订单", ListOrders()))
+        return listing("aftersale/which_case", [Choice(c.line, WithdrawCase(c.no, c.place)) for c in found], order="")
+    order, case = await _held(found.id, orders, cases)
+    await cases.withdraw(order, case, actor="buyer")
+    return reply("aftersale/withdrawn", Choice("看订单", ShowOrder(order.no)), case=found).now_seen("order", order.no)
+
+
+async def _held(case_id: int, orders: Orders, cases: Cases) -> tuple[Order, Case]:
+    """The order, then its case, both locked."""
+    order = await orders.hold_id(await cases.order_of(case_id))
+    case = await cases.by_id(case_id)
+    if case is None:
+        raise NoSuchCase(order=order.no)
+    return order, case
+
+
+@shop.on("接受 {order}", "接受", "同意")
+async def take_offer(
+    wish: TakeOffer, me: Follower, glance: CaseGlance, orders: Orders, cases: Remedies, figures: Figures, now: datetime
+) -> Reply | Intent:
+    """The buyer's yes to what the shop has proposed; a no leaves the case as it was."""
+    mine = await _mine(wish.order, wish.line, me, glance, "applied")
+    offers = [case for case in (mine if isinstance(mine, list) else [mine]) if case.offer]
+    if not offers:
+        return reply("aftersale/no_offer", Choice("售后进度", ListCases()))
+    if len(offers) > 1:
+        return listing("aftersale/which_case", [Choice(c.line, ShowCase(c.no, c.place)) for c in offers], order="")
+    order, case = await _held(offers[0].id, orders, cases)
+    seen = offers[0]
+    if is_no(wish.word) or wish.word == "no":
+        case.decline(order, now, now + figures.silence)
+        return reply("aftersale/declined", Choice("人工", Person()), case=seen).now_seen("order", order.no)
+    case.take_offer(order)
+    await cases.agree(order, case, figures, actor="buyer", cause="offer")
+    return reply("aftersale/taken", Choice("看订单", ShowOrder(order.no)), case=seen).now_seen("order", order.no)
+
+
+@shop.on(
+    "寄回 {order} {carrier} {tracking}",
+    "寄回 {order} {tracking}",
+    "寄回 {carrier} {tracking}",
+    "寄回 {tracking}",
+    "寄回",
+)
+async def send_back(
+    wish: SendBack, me: Follower, glance: CaseGlance, orders: Orders, cases: Remedies, figures: Figures, now: datetime
+) -> Reply:
+    """The goods are on their way back, under this number."""
+    found = await _mine(wish.order, wish.line, me, glance, "agreed")
+    returns = [case for case in (found if isinstance(found, list) else [found]) if case.kind == "return"]
+    if not returns:
+        return reply("aftersale/nothing_to_return", Choice("售后进度", ListCases()))
+    if not wish.tracking:
+        return ask("aftersale/which_number", wish.filled(order=returns[0].no), "tracking", case=returns[0])
+    if len(returns) > 1:
+        rows = [Choice(c.line, wish.filled(order=c.no, line=c.place)) for c in returns]
+        return listing("aftersale/which_case", rows, order="")
+    order, case = await _held(returns[0].id, orders, cases)
+    fits = carrier.of_number(wish.tracking)
+    name = wish.carrier or (fits[0] if len(fits) == 1 else "")
+    number = f"{name} {wish.tracking}".strip()
+    case.send_back(order, number, now, now + figures.waiting_for_return)
+    said = reply("aftersale/on_its_way", Choice("售后进度", ShowCase(order.no)), case=returns[0], number=number)
+    return said.now_seen("order", order.no)
+
+
+# -- a word to one another -------------------------------------------------------------------------------
+
+
+@shop.on("聊 {order} {words}", "聊 {order}", "聊", "留言 {order} {words}", "留言 {order}")
+async def say_about(
+    wish: SayAbout, me: Follower, orders: OrderGlance, staff: StaffRoom, post: Post, now: datetime
+) -> Reply:
+    """What one side of an order has to say to the other."""
+    works_here = await staff.role_of(me.id) > Role.ANYONE
+    if not wish.order:
+        return reply("aftersale/about_which", Choice("售后", ListCases()), Choice("订单", ListOrders()))
+    order = await orders.any_by_no(wish.order) if works_here else await orders.by_no(wish.order, me.id)
+    if not wish.words.strip():
+        return ask("aftersale/say_what", wish, "words", order=order, staff=works_here).now_seen("order", order.no)
+    words = wish.words.strip()[:200]
+    to_buyer = works_here and order.follower_id != me.id
+    said = reply("aftersale/said", order=order, words=words, to_buyer=to_buyer)
+    for one in [order.follower_id] if to_buyer else await staff.on_duty(Role.SUPPORT):
+        post.tell(one, said, key=f"said:{order.no}:{me.id}:{one}:{now:%Y%m%d%H%M%S%f}")
+    return reply("aftersale/passed_on", order=order, to_buyer=to_buyer).now_seen("order", order.no)

@@ -1,0 +1,249 @@
+"""A complaint: which line of which order, what is wrong with it, what is to be done, and pictures of it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import datetime
+
+from handlers.asking import Intent, remembered
+from handlers.errands import FetchPicture
+from handlers.intents import (
+    AskBack,
+    Browse,
+    CancelOrder,
+    LeaveGroup,
+    Person,
+    RefundOrder,
+    ShowCase,
+    ShowOrder,
+    ShowPicture,
+    SomethingWrong,
+    StrangeThing,
+    WithdrawCase,
+)
+from handlers.replies import Choice, Reply, ask, listing, reply
+from handlers.routing import shop
+from models.aftersale import CHANGE_OF_MIND, Cases, Left, unsent
+from models.aftersaleglance import CaseGlance
+from models.evidence import Evidence
+from models.figures import Figures
+from models.follower import Follower, Me
+from models.order import Order, OrderLine, Orders
+from models.orderglance import OrderGlance, OrderSeen, Which
+from models.prices import yuan
+from models.remedy import Remedies
+from models.staff import StaffGlance
+from models.talk import Talking
+
+PAGE = 6
+ALL_LINES = 99
+SENT_REASONS = (
+    ("坏了、破了", "broken"),
+    ("少了、漏发", "short"),
+    ("发错了", "wrong"),
+    ("质量不好", "bad"),
+    ("不想要了", "mind"),
+)
+HERE_REASONS = (("不想要了", "mind"), ("买错了", "mistake"), ("等太久了", "late"))
+# What is wrong, by the words for it, tried in this order.
+_WHY = (
+    ("wrong", "发错|寄错|送错|错发|不是我|不对|不符|不一样"),
+    ("short", "少|漏发|缺|不够|不足|没看到|没送"),
+    ("broken", "坏|破|碎|压|裂|漏|洒|撒|烂|爛|潮|霉|变质|化了"),
+    ("bad", "难喝|难吃|不好|虫|头发|异物|过期|临期|味|不新鲜|质量|失望|不满意|不香"),
+    ("late", "太久|还没发|不发货|太慢"),
+    ("mistake", "买错|拍错|点错|下错"),
+    ("mind", "不想要|不要了|不喜欢|不合适|后悔|用不上|不需要"),
+)
+
+shop.hears("image", make=lambda told: ShowPicture(str(told.data.get("media_id", ""))[:200]))
+
+
+def why(words: str) -> str:
+    """What is wrong, by the words for it; "" when they do not say."""
+    return next((reason for reason, cues in _WHY if re.search(cues, words)), "")
+
+
+# -- what is wrong ---------------------------------------------------------------------------------------
+
+
+@shop.on("退款 {order}", "退款", "想退款", "退订单", "我要退订单", "退货", "退货 {order}", "refund {order}", "refund")
+async def refund(wish: RefundOrder, me: Me, orders: OrderGlance) -> Reply | Intent:
+    """What is not paid is only cancelled, what forms is left by 退团; for all else a case is asked about."""
+    if not wish.order:
+        page, _ = await orders.page(me.id, Which.ALL, "", PAGE)
+        if not page:
+            return reply("orders/none_such", Choice("看看商品", Browse()))
+        if len(page) > 1:
+            return AskBack()
+        wish = wish.filled(order=page[0].no)
+    order = await orders.by_no(wish.order, me.id)
+    if order.state in ("paid", "shipped", "completed"):
+        return AskBack(order.no)
+    steps = [Choice("看订单", ShowOrder(order.no))]
+    if order.state == "pending":
+        steps = [Choice("取消订单", CancelOrder(order.no))]
+    elif order.state == "forming":
+        steps = [Choice("退团", LeaveGroup(word="look")), *steps]
+    return reply("aftersale/not_paid", *steps, order=order).now_seen("order", order.no)
+
+
+@shop.on()
+async def wrong(ask: SomethingWrong) -> Intent:
+    """Something is wrong: with what, and what it is, is asked."""
+    return AskBack()
+
+
+@shop.on("退款 {order} {words}", "退货 {order} {words}", "refund {order} {words}")
+async def ask_back(
+    wish: AskBack,
+    me: Follower,
+    talk: Talking,
+    orders: Orders,
+    glance: OrderGlance,
+    cases: Remedies,
+    staff: StaffGlance,
+    figures: Figures,
+    now: datetime,
+) -> Reply | Intent:
+    """Order, line, reason, pieces and remedy are asked in turn; then the case is open, and the shop has to answer."""
+    wish = wish.filled(reason=wish.reason or why(wish.words), line=int(wish.line))
+    found = await _order(wish, me, talk, glance, now)
+    if not isinstance(found, OrderSeen):
+        return found
+    order = await orders.hold(found.no, me.id)
+    lines = await orders.lines(order.id)
+    wish = wish.filled(order=order.no)
+    chosen = await _lines(wish, order, lines, cases)
+    if not isinstance(chosen, list):
+        return chosen
+    line = chosen[0]
+    here = all(unsent(order, one) for one in chosen)
+    await cases.allowed(order, line, figures, wish.reason, now)
+    if not wish.reason:
+        options = HERE_REASONS if here else SENT_REASONS
+        asked = ask("aftersale/which_reason", wish, "reason", options=options, order=found, line=line.words, here=here)
+        return asked.now_seen("order", order.no)
+    if not here:
+        left = await cases.left(line)
+        if (question := _wanted(wish, line, left)) is not None:
+            return question.now_seen("order", order.no)
+        kind = _kind(wish, line)
+        return await _open(wish, order, [line], cases, figures, me, kind, wish.pieces or left.pieces)
+    if figures.order.instant_refund and order.packed_at is None:
+        if not wish.word:
+            return ask("aftersale/instant", wish, "word", order=found, lines=[one.words for one in chosen])
+        if wish.word == "no":
+            return reply("help/never_mind")
+    return await _open(wish, order, chosen, cases, figures, me, "refund", 0)
+
+
+async def _order(
+    wish: AskBack, me: Follower, talk: Talking, glance: OrderGlance, now: datetime
+) -> OrderSeen | Reply | Intent:
+    """The order that is named or on screen, else the only one that is paid, else a list of them."""
+    if wish.order:
+        order = await glance.by_no(wish.order, me.id)
+        return order if order.state in ("paid", "shipped", "completed") else RefundOrder(order.no)
+    page, _ = await glance.page(me.id, Which.ALL, "", 2 * PAGE)
+    paid = [order for order in page if order.state in ("paid", "shipped", "completed")]
+    on_screen = [order for order in page if order.no == talk.shown("order", now)]
+    if len(found := [order for order in on_screen if order in paid] or paid) == 1:
+        return found[0]
+    if not found:
+        if page:
+            return RefundOrder((on_screen or page)[0].no)
+        return replace(reply("aftersale/no_order", Choice("人工", Person())), keeps=True)
+    rows = [Choice(f"{o.words} ¥{yuan(o.total_fen)} {o.word}", wish.filled(order=o.no)) for o in paid[:PAGE]]
+    return listing("orders/which", rows)
+
+
+async def _lines(wish: AskBack, order: Order, lines: list[OrderLine], cases: Cases) -> list[OrderLine] | Reply | Intent:
+    """The lines that are meant; how it stands where there is a case already; else a list to choose from."""
+    places = {line.id: n for n, line in enumerate(lines, 1)}
+    busy = {case.line_id for case in await cases.open_of(order.id)}
+    free = [line for line in lines if line.id not in busy and line.back_at is None]
+    if 1 <= wish.line <= len(lines):
+        line = lines[wish.line - 1]
+        return ShowCase(order.no, wish.line) if line.id in busy else [line]
+    if not free:
+        return ShowCase(order.no)
+    if len(free) == 1 or wish.line == ALL_LINES:
+        return free if wish.line == ALL_LINES and all(unsent(order, one) for one in free) else free[:1]
+    options = [(line.words, str(places[line.id])) for line in free[:PAGE]]
+    if all(unsent(order, line) for line in free):
+        options.insert(0, ("整单都退", str(ALL_LINES)))
+    return ask("aftersale/which_line", wish, "line", options=options, order=order.no).now_seen("order", order.no)
+
+
+def _wanted(wish: AskBack, line: OrderLine, left: Left) -> Reply | None:
+    """The question that is still open about goods that have left, or None."""
+    if left.pieces > 1 and not wish.pieces:
+        return ask("aftersale/how_many", wish, "pieces", line=line.words, unit=line.unit, most=left.pieces)
+    if not wish.how and wish.reason != CHANGE_OF_MIND:
+        most = yuan(left.worth(wish.pieces or left.pieces))
+        back = "退货退款" if _kind(wish, line) == "return" else "全部退款"
+        options = [("退一部分钱，东西留着", "part"), (f"{back} ¥{most}", "all")]
+        options = [("补发", "resend"), *options] if line.ships else options
+        return ask("aftersale/which_remedy", wish, "how", options=options, line=line.words)
+    if wish.how == "part" and not wish.fen:
+        return ask("aftersale/how_much", wish, "fen", line=line.words, most_fen=left.fen)
+    return None
+
+
+def _kind(wish: AskBack, line: OrderLine) -> str:
+    """What is spoilt or missing stays where it is; what is whole is sent back."""
+    if wish.how in ("part", "resend"):
+        return wish.how
+    return "return" if line.ships and wish.reason not in ("broken", "short") else "refund"
+
+
+async def _open(
+    wish: AskBack,
+    order: Order,
+    lines: list[OrderLine],
+    cases: Remedies,
+    figures: Figures,
+    me: Follower,
+    kind: str,
+    pieces: int,
+) -> Reply:
+    """The case is open, its pictures are fetched; at once paid back where the shop has said so."""
+    here = all(unsent(order, line) for line in lines)
+    shots = tuple(wish.shots.split())
+    given = {"kind": kind, "reason": wish.reason, "words": wish.words, "pictures": shots}
+    made = [await cases.apply(order, line, figures, pieces=pieces, fen=wish.fen, **given) for line in lines]  # type: ignore[arg-type]
+    instant = here and figures.order.instant_refund and order.packed_at is None
+    if instant:
+        for case in made:
+            await cases.agree(order, case, figures, actor="house", cause="instant")
+    facts = {"order": order.no, "lines": [line.words for line in lines], "case": made[0], "instant": instant}
+    sums = {"fen": sum(case.amount_fen + case.freight_fen for case in made), "hours": figures.order.aftersale_hours}
+    steps = (Choice("售后进度", ShowCase(order.no)), Choice("撤回申请", WithdrawCase(order.no)))
+    said = reply("aftersale/applied", *(steps if not instant else steps[:1]), here=here, **facts, **sums)
+    said = said.now_seen("order", order.no)
+    return replace(said, errand=FetchPicture(me.channel, shots[0], made[0].id)) if shots else said
+
+
+@shop.on()
+async def show_picture(
+    shown: ShowPicture, me: Follower, talk: Talking, glance: CaseGlance, evidence: Evidence, now: datetime
+) -> Reply | Intent:
+    """Evidence, while a case is asked about, open, or may be applied for once more; else just a picture."""
+    asked = talk.asked(now)
+    intent = remembered(asked["intent"]) if asked is not None else None
+    if isinstance(intent, AskBack) and shown.media_id:
+        return intent.filled(shots=f"{intent.shots} {shown.media_id}".strip())
+    cases = [case for case in await glance.of_follower(me.id) if case.fault]
+    case = next((case for case in cases if case.state in ("applied", "refused")), None)
+    if case is None or not shown.media_id:
+        return StrangeThing("image")
+    if case.state == "refused":
+        if case.turn > 1:
+            return StrangeThing("image")
+        return AskBack(case.no, case.place, case.reason, shots=shown.media_id)
+    kept = await evidence.show(case.id, shown.media_id)
+    said = reply("aftersale/picture_kept", Choice("售后进度", ShowCase(case.no, case.place)), case=case, kept=kept)
+    said = said.now_seen("order", case.no)
+    return replace(said, errand=FetchPicture(me.channel, shown.media_id, case.id)) if kept else said
