@@ -22,7 +22,7 @@ from models.catalog import Catalog
 from models.figures import Figures
 from models.follower import Follower, Me
 from models.seal import Keys
-from models.staff import NotYours, Role, StaffGlance
+from models.staff import NotYours, Role, StaffGlance, StaffRoom
 from models.talk import Talking
 
 if TYPE_CHECKING:
@@ -98,6 +98,8 @@ def provide(step: Step, kind: type) -> Any:
             step.made[kind] = make(step.work)
         else:
             step.made[kind] = make(step.reader)
+        if kind in (StaffGlance, StaffRoom):
+            step.made[kind].believed = step.signed
     return step.made[kind]
 
 

@@ -361,6 +361,15 @@ async def test_where_anybody_could_have_written_the_words_there_are_no_staff(doo
             assert await door.hears(door.someone(OWNER, channel), said, channel, signed=False) == customers, name
 
 
+@pytest.mark.parametrize("said", ["售后", "售后 23456789", "聊 23456789 您好", "帮助"])
+async def test_what_both_sides_say_is_a_customer_s_word_where_anybody_could_have_written_it(
+    door: Door, said: str
+) -> None:
+    customers = await door.hears(door.someone(), said, signed=False)
+    assert await door.hears(door.someone(OWNER), said, signed=False) == customers
+    assert await door.hears(door.someone(OWNER), "售后") != await door.hears(door.someone(), "售后")
+
+
 @pytest.mark.parametrize("channel", ["wechat", "weibo"])
 async def test_where_anybody_could_have_written_the_words_nobody_is_bound(door: Door, channel: str) -> None:
     assert "没听懂" in await door.hears(door.someone(channel=channel), "绑定 123456", channel, signed=False)
