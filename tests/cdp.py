@@ -125,7 +125,6 @@ class Page:
             x, y, w, h = await self.js(f"(r => [r.x, r.y, r.width, r.height])({where})")
             box = {"x": x - margin, "y": y - margin, "width": w + 2 * margin, "height": h + 2 * margin}
             clip = {"clip": box | {"scale": scale}}
-        await self.do("Page.bringToFront")  # a page behind another one is never painted, and the picture never comes
         shot = await self.do("Page.captureScreenshot", format="png", **clip)
         await asyncio.to_thread(_keep, Path(path), base64.b64decode(shot["data"]))
 

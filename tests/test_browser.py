@@ -19,8 +19,9 @@ PICTURES = Path(__file__).parent.parent / "docs" / "pictures" if os.environ.get(
 WIDE = (1600, 960)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 async def chromium(browser: str) -> AsyncIterator[Browser]:
+    """One for each test: of a page that opened behind another one's no picture comes."""
     async with Browser.launch(browser) as opened:
         yield opened
 
