@@ -54,6 +54,7 @@ async def test_a_card_that_could_not_be_sent_comes_with_the_next_answer(town: To
     await mei.follows()
     town.stage.platform.fail_next("message/custom/send", errcode=45047)
     assert "正在画" in (await mei.says("邀请卡")).text
+    await town.settles()  # the card is drawn beside the answer
     await town.later(minutes=1)
     assert not mei.inbox
     await mei.says("商品")
