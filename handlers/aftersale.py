@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from handlers.asking import Intent
+from handlers.asking import Intent, remembered
 from handlers.intents import (
     AskBack,
+    CancelQuestion,
     ListCases,
     ListOrders,
     Person,
@@ -28,6 +29,7 @@ from models.order import Order, Orders
 from models.orderglance import OrderGlance
 from models.remedy import Remedies
 from models.staff import Role, StaffGlance, StaffRoom
+from models.talk import Talking
 from models.words import is_no
 
 PAGE = 6
@@ -97,9 +99,15 @@ async def _mine(no: str, place: int, me: Follower, glance: CaseGlance, *states: 
     return found[0] if len(found) == 1 else found
 
 
-@shop.on("撤回 {order}", "撤回售后 {order}", "不退了 {order}", "撤回售后", "撤回申请", "不退了", "不退货了")
-async def withdraw(wish: WithdrawCase, me: Follower, glance: CaseGlance, orders: Orders, cases: Remedies) -> Reply:
-    """The buyer lets it drop, as long as nothing has gone back."""
+@shop.on("撤回 {order}", "撤回售后 {order}", "不退了 {order}", "撤回售后", "撤回申请")
+@shop.on("不退了", "不退货了", bare=1)
+async def withdraw(
+    wish: WithdrawCase, me: Follower, talk: Talking, glance: CaseGlance, orders: Orders, cases: Remedies, now: datetime
+) -> Reply | Intent:
+    """The buyer lets it drop, as long as nothing has gone back; 不退了 is first of all a no to what was just asked."""
+    asked = talk.asked(now)
+    if wish.bare and asked is not None and not isinstance(remembered(asked["intent"]), TakeOffer):
+        return CancelQuestion()
     found = await _mine(wish.order, wish.line, me, glance, "applied", "agreed")
     if isinstance(found, list):
         if not found:

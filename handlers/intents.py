@@ -218,7 +218,7 @@ class ListCases(Coded, verb="cases", personal=True): after: Number = 0
 @dataclass(frozen=True)
 class ShowCase(Coded, verb="case", personal=True): order: OrderNo = ""; line: Number = 0
 @dataclass(frozen=True)
-class WithdrawCase(Coded, verb="withdraw", changes=True, personal=True): order: OrderNo = ""; line: Number = 0
+class WithdrawCase(Coded, verb="withdraw", changes=True, personal=True): order: OrderNo = ""; line: Number = 0; bare: int = 0
 @dataclass(frozen=True)
 class TakeOffer(Coded, verb="takeoffer", changes=True, personal=True): order: OrderNo = ""; line: Number = 0; word: YesNo = ""
 @dataclass(frozen=True)
