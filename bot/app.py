@@ -231,8 +231,7 @@ class House:
         return app
 
     async def _paid(self, notice: notify.Notice) -> bool:
-        await self.desk.fact(await self.till.noticed(notice))
-        return True
+        return not (await self.desk.fact(await self.till.noticed(notice))).refused
 
     def start(self) -> None:
         """Start what runs by itself: write-behind, the catalogue's look, and, where this process works, the rest."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -52,8 +53,14 @@ def _a_fact() -> Iterator[None]:
 
 
 @shop.on()
-async def trade_seen(fact: TradeSeen, work: Work, figures: Figures, attempts: Attempts, post: Post) -> Reply:
-    """Paid, not paid, or closed: applied once, whoever brings it and however often."""
+async def trade_seen(
+    fact: TradeSeen, work: Work, figures: Figures, attempts: Attempts, staff: StaffRoom, post: Post
+) -> Reply:
+    """Paid, not paid, or closed: applied once, whoever brings it and however often.
+
+    Money under a number that is not here (a backup was restored that knew it not yet) is no news that was heard: the
+    cashier shall say it again, and the merchant looks.
+    """
     at = datetime.fromtimestamp(fact.success_time, UTC) if fact.success_time else work.now
     trade = Trade(
         fact.out_trade_no,
@@ -67,6 +74,12 @@ async def trade_seen(fact: TradeSeen, work: Work, figures: Figures, attempts: At
     )
     with _a_fact():
         settled = await settle_trade(work, trade, figures)
+    if settled.outcome == "foreign" and trade.was_paid:
+        log.error("money under a number that is not ours", extra={"out_trade_no": trade.out_trade_no})
+        said = reply("payment/foreign", number=trade.out_trade_no, amount_fen=trade.amount_fen)
+        for who in await staff.on_duty(Role.MANAGER):
+            post.tell(who, said, key=f"foreign:{trade.out_trade_no}:{who}")
+        return replace(SILENT, refused=True)
     if settled.outcome == "waiting" and fact.source == "close":
         attempt = await attempts.hold(fact.out_trade_no)
         if attempt is not None and not attempt.open and work.now < attempt.expires:

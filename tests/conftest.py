@@ -87,6 +87,14 @@ def browser(request: pytest.FixtureRequest) -> str:
     return path
 
 
+LENGTHY = ("test_machine", "test_crash", "test_flood")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes a minute comes first: at the end it would keep one core busy and the other waiting."""
+    items.sort(key=lambda item: item.path.stem not in LENGTHY)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     if notes := os.environ.get("HYPOTHESIS_STORAGE_DIRECTORY"):  # nothing is written into the current folder
         set_hypothesis_home_dir(notes)

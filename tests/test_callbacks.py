@@ -242,11 +242,23 @@ FORGED: list[tuple[dict[str, Any], int]] = [
 ]
 OF_A_PAYMENT: list[tuple[dict[str, Any], int]] = [
     ({"changed": {"appid": "wxsomebodyelses"}}, 401),
-    ({"changed": {"out_trade_no": "tpsomebodyelses"}}, 200),
     ({"changed": {"amount": {"total": "1900", "currency": "CNY"}}}, 400),
     ({"changed": {"amount": {}}}, 400),
     ({"changed": {"transaction_id": ""}}, 400),
 ]
+
+
+async def test_money_under_a_number_that_is_not_here_is_said_again_and_the_owner_hears_of_it_once(town: Town) -> None:
+    boss, mei, cashier = await town.owner(), town.wechat("小美"), town.stage.cashier
+    cashier.withhold = True
+    await mei.says(f"地址 {HOME}")
+    await mei.pays(await mei.says("买 A11 50g"))
+    for _ in range(2):
+        assert (await cashier.deliver(changed={"out_trade_no": "tpsomebodyelses"}))[0][0] == 500
+    await town.settles()
+    assert [said.text.count("tpsomebodyelses") for said in boss.inbox if "对不上" in said.text] == [1]
+    assert (await cashier.deliver())[0][0] == 200
+    assert not await offenders(town.stage.house.store, town.stage.house.clock.now())
 
 
 async def test_what_the_cashier_has_not_said_of_our_orders_changes_no_row(town: Town) -> None:
