@@ -192,7 +192,7 @@ class Desk:
         talking, lost = overlaid(visit, recalled)
         step = Step(self, Me, visit.me, self.store.reader, None, now, talking, signed=told.signed)
         intent, stale = await self._understand(told, step, lost)
-        if intent.changes or visit.missed:
+        if visit.missed:
             return await self._change(told, recalled)
         try:
             reply, intent = await self._ask(step, intent)
@@ -240,13 +240,19 @@ class Desk:
         return personal and not told.signed
 
     async def _ask(self, step: Step, intent: Intent) -> tuple[Reply | None, Intent]:
-        """Answer from what can be read, and the intent that answered; None when it turns out that something changes."""
+        """Answer from what can be read, and the intent that answered; None when something is to be changed.
+
+        What is to be changed is looked at first: in a rush most wishes cannot come true, and need no transaction.
+        """
         for hop in range(HOPS + 1):
             if hop and not await may(step, intent):
                 return desk_refusal(NotYours()), intent
-            if intent.changes:
+            handler = self.shop.looks.get(type(intent)) if intent.changes else self.shop.handlers[type(intent)]
+            if handler is None:
                 return None, intent
-            found = await call(self.shop.handlers[type(intent)], intent, lambda kind: provide(step, kind))
+            found = await call(handler, intent, lambda kind: provide(step, kind))
+            if found is None:
+                return None, intent
             if isinstance(found, Reply):
                 return (found if found.errand is None else None), intent
             intent = found

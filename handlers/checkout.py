@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import TypeVar
 from zlib import crc32
 
 from handlers.asking import Intent, remembered
@@ -14,7 +15,7 @@ from handlers.routing import Hearing, shop
 from models import pricing
 from models.address import PIECES, Addresses, AddressUnclear, Label
 from models.base import Work
-from models.catalog import Catalog
+from models.catalog import Catalog, Spec
 from models.checkout import InHand, Item, place
 from models.figures import Figures
 from models.follower import Follower
@@ -22,8 +23,10 @@ from models.order import Order
 from models.orderglance import OrderGlance
 from models.prices import yuan
 from models.pricing import Quote
-from models.product import NotForSale, Products, Sku, SoldOut
+from models.product import NotForSale, ProductGlance, Products, Sku, SoldOut
 from models.words import counted, number, plain, quantity, unfill
+
+S = TypeVar("S", Sku, Spec)
 
 NEAR = 3
 _MANY = r"(?P<n>[0-9]{1,4}|[一二两三四五六七八九十百]{1,4})\s?[盒罐袋包饼件份个提条瓶箱桶块支只套组颗枚筒板]?"
@@ -57,9 +60,7 @@ async def buy(wish: Buy, me: Follower, products: Products, figures: Figures, cat
         return reply("checkout/which_product", Choice("看看商品", Browse()))
     product = await products.get(wish.product)
     product.on_shelf()
-    spec, pieces = counted(wish.spec)  # 买 A1 两盒, 买 A1 250g x2
-    if pieces and not wish.quantity:
-        wish = wish.filled(quantity=pieces, spec=spec)
+    wish = _numbered(wish)
     skus = await products.skus(product.id)
     if not skus:
         raise NotForSale(product=wish.product)
@@ -67,7 +68,7 @@ async def buy(wish: Buy, me: Follower, products: Products, figures: Figures, cat
         goods = catalog.get(product.code)
         on_offer = {deal.sku_id for deal in goods.deals} if goods else set()
         skus = [sku for sku in skus if sku.id in on_offer] or skus
-    prices = format(crc32(repr([sku.price_fen for sku in skus]).encode()), "x")
+    prices = _prices(skus)
     moved = bool(wish.seen) and wish.seen != prices  # a number whose meaning changed is shown again, not executed
     sku = None if moved else _chosen(wish.spec, skus)
     if sku is None:
@@ -89,11 +90,39 @@ async def buy(wish: Buy, me: Follower, products: Products, figures: Figures, cat
     return BuyLines(((sku.id, many),), wish.play)
 
 
+@shop.beforehand
+async def gone(wish: Buy, catalog: Catalog, stock: ProductGlance) -> Reply | None:
+    """Sold out, as far as that can be read: whoever comes too late to a rush keeps nobody from buying."""
+    goods = catalog.get(wish.product)
+    if goods is None or wish.play:
+        return None
+    wish = _numbered(wish)
+    chosen = _chosen(wish.spec, goods.specs)
+    if chosen is None or (wish.seen and wish.seen != _prices(goods.specs)):
+        return None
+    left = await stock.left_of(chosen.id)
+    if left is None or left > 0:
+        return None
+    many = wish.quantity or 1
+    return _sold_out(Gone(goods.code, goods.name, goods.unit, chosen.id, chosen.label, left, many), catalog, "")
+
+
+def _numbered(wish: Buy) -> Buy:
+    """买 A1 两盒, 买 A1 250g x2: how many may stand where the spec is said."""
+    spec, pieces = counted(wish.spec)
+    return wish.filled(quantity=pieces, spec=spec) if pieces and not wish.quantity else wish
+
+
+def _prices(skus: Sequence[Sku] | Sequence[Spec]) -> str:
+    """What the prices were that somebody saw."""
+    return format(crc32(repr([sku.price_fen for sku in skus]).encode()), "x")
+
+
 def _label(sku: Sku, figures: Figures) -> str:
     return f"{sku.label or '一种'} ¥{yuan(sku.price_fen)}" + ("" if sku.left > 0 else " 售罄")
 
 
-def _chosen(said: str, skus: Sequence[Sku]) -> Sku | None:
+def _chosen(said: str, skus: Sequence[S]) -> S | None:
     """The spec that was meant: by its label, by its place in the list, or because there is only one."""
     if len(skus) == 1:
         return skus[0]
@@ -134,7 +163,7 @@ async def buy_lines(
     first = items[0]
     short = next((i for i in items if i.sku.left < i.quantity), None)
     if short is not None:  # said before the address is asked for
-        return _sold_out(short, catalog, wish.play)
+        return _sold_out(_gone(short), catalog, wish.play)
     kept = await addresses.of(me.id)
     to = kept.label if kept else None
     if wish.like:  # as that order was sent
@@ -164,8 +193,8 @@ async def buy_lines(
             from_cart=wish.from_cart,
         )
     except SoldOut as no:
-        gone = next(i for i in items if i.product.code == no.facts["product"])
-        return _sold_out(gone, catalog, wish.play)
+        short = next(i for i in items if i.product.code == no.facts["product"])
+        return _sold_out(_gone(short), catalog, wish.play)
     except InHand as no:
         waiting = str(no.facts["order"])
         steps = (Choice("去付款", PayOrder(waiting)), Choice("取消订单", CancelOrder(waiting)))
@@ -210,18 +239,36 @@ def _placed(order: Order, quote: Quote, items: Sequence[Item], where: str, figur
     return said.now_seen("order", order.no)
 
 
-def _sold_out(item: Item, catalog: Catalog, play: str) -> Reply:
+@dataclass(frozen=True)
+class Gone:
+    """A spec of which less is left than was asked for."""
+
+    product: str
+    name: str
+    unit: str
+    sku_id: int
+    label: str
+    left: int
+    asked: int
+
+
+def _gone(item: Item) -> Gone:
+    product, sku = item.product, item.sku
+    return Gone(product.code, product.name, product.unit, sku.id, sku.label, sku.left, item.quantity)
+
+
+def _sold_out(gone: Gone, catalog: Catalog, play: str) -> Reply:
     """Names what is left, and the nearest that can be had: other specs first, then other goods of its kind."""
-    product, sku, left = item.product, item.sku, max(0, item.sku.left)
+    left = max(0, gone.left)
     steps: list[Choice] = []
-    goods = catalog.get(product.code)
+    goods = catalog.get(gone.product)
     specs = goods.specs if goods else ()
     if left and not play:
-        place_of = next((i for i, s in enumerate(specs, 1) if s.id == sku.id), 1)
-        steps.append(Choice(f"就要 {left} {product.unit}", Buy(product.code, left, str(place_of))))
+        place_of = next((i for i, s in enumerate(specs, 1) if s.id == gone.sku_id), 1)
+        steps.append(Choice(f"就要 {left} {gone.unit}", Buy(gone.product, left, str(place_of))))
     for i, spec in enumerate(specs, 1):
-        if spec.id != sku.id and spec.word != "售罄":
-            steps.append(Choice(f"{spec.label} {spec.word}", Buy(product.code, min(item.quantity, 99), str(i))))
+        if spec.id != gone.sku_id and spec.word != "售罄":
+            steps.append(Choice(f"{spec.label} {spec.word}", Buy(gone.product, min(gone.asked, 99), str(i))))
     if goods is not None:
         for code in catalog.order:
             other = catalog.goods[code]
@@ -232,13 +279,13 @@ def _sold_out(item: Item, catalog: Catalog, play: str) -> Reply:
     said = reply(
         "checkout/sold_out",
         *steps[:NEAR],
-        product=product.name,
-        spec=sku.label,
-        unit=product.unit,
+        product=gone.name,
+        spec=gone.label,
+        unit=gone.unit,
         left=left,
-        asked=item.quantity,
+        asked=gone.asked,
     )
-    return replace(said.now_seen("product", product.code), refused=True)
+    return replace(said.now_seen("product", gone.product), refused=True)
 
 
 @shop.cue(40)

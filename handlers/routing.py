@@ -20,6 +20,7 @@ from models.talk import Talking
 
 Handler = Callable[..., Awaitable[Reply | Intent]]
 Reaction = Callable[..., Awaitable[None]]
+Look = Callable[..., Awaitable[Reply | None]]
 Cue = Callable[["Hearing"], Intent | None]
 
 
@@ -73,6 +74,7 @@ class Shop:
     """The registry: what can be said, asked, and has to be looked at."""
 
     handlers: dict[type[Intent], Handler] = field(default_factory=dict)
+    looks: dict[type[Intent], Look] = field(default_factory=dict)
     phrases: Phrases = field(default_factory=Phrases)
     said: dict[type[Intent], str] = field(default_factory=dict)  # the first phrase of each intent
     kinds: dict[str, Callable[[Told], Intent]] = field(default_factory=dict)  # also: unknown, beyond, stale, no
@@ -96,6 +98,14 @@ class Shop:
             return handler
 
         return keep
+
+    def beforehand(self, look: Look) -> Look:
+        """A look before its first annotation's intent changes anything: the answer to a wish that cannot come true.
+
+        It reads only. None when it may come true: then the handler decides.
+        """
+        self.looks[self._subject(look)] = look
+        return look
 
     def hears(self, *kinds: str, make: Callable[[Told], Intent]) -> None:
         """What a kind of message other than words means."""
@@ -133,7 +143,7 @@ class Shop:
 
         return keep
 
-    def _subject(self, handler: Handler) -> type[Intent]:
+    def _subject(self, handler: Callable[..., Any]) -> type[Intent]:
         needs = self._needs(handler)
         first = next(iter(needs.values()), None)
         if not (isinstance(first, type) and issubclass(first, Intent)):

@@ -195,6 +195,7 @@ class Ready:
         self._dialect: Dialect | None = None
         self.sql = ""
         self._in: list[tuple[str, Any]] = []
+        self._fixed: dict[str, Any] = {}
         self._out: list[tuple[str, Any]] = []
 
     def prepare(self, dialect: Dialect) -> None:
@@ -206,12 +207,14 @@ class Ready:
             self.together.prepare(dialect)
         self.sql, self._dialect = str(compiled), dialect
         kinds = [(name, compiled.binds[name].type.dialect_impl(dialect)) for name in compiled.positiontup or ()]
+        self._fixed = {name: compiled.binds[name].value for name, _ in kinds if not compiled.binds[name].required}
         self._in = [(name, kind.bind_processor(dialect)) for name, kind in kinds]
         columns = [(c.keyname, c.type.dialect_impl(dialect)) for c in compiled._result_columns]
         self._out = [(name, kind.result_processor(dialect, None)) for name, kind in columns]
 
     def given(self, values: Mapping[str, Any]) -> list[Any]:
-        """The values in the order of the SQL."""
+        """The values in the order of the SQL; what the statement itself says (a state, a limit) is not given."""
+        values = {**self._fixed, **values} if self._fixed else values
         return [values[name] if made is None else made(values[name]) for name, made in self._in]
 
     def taken(self, row: Sequence[Any]) -> dict[str, Any]:

@@ -5,10 +5,23 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, select, update
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    UniqueConstraint,
+    bindparam,
+    func,
+    join,
+    select,
+    true,
+    update,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.base import Base, Contended, Glance, Invariant, Json, Refusal, Root, Shelf, Work
+from models.base import Base, Contended, Glance, Invariant, Json, Ready, Refusal, Root, Shelf, Work
 
 FEW = 3  # 仅剩 n is said from here down
 MOST_FEN = 100_000_000
@@ -208,12 +221,34 @@ class ProductGlance(Glance):
         )
         return {row.id: row.left for row in rows}
 
+    async def left_of(self, sku_id: int) -> int | None:
+        """What is left of one spec, None when it is not for sale; in a rush everybody's question is one read."""
+        row = await self.reader.first(_LEFT, {"sku": sku_id})
+        return row["left"] if row is not None else None
+
     async def picture(self, sha256: str, *, thumb: bool = False) -> bytes | None:
         row = await self.reader.one(
             select((Picture.thumb if thumb else Picture.jpeg).label("data")).where(Picture.sha256 == sha256)
         )
         return bytes(row.data) if row is not None else None
 
+
+def _left(of: Any, asked: Any, *first: Any) -> Any:
+    """What is left of the spec that is `asked`."""
+    return (
+        select(*first, (Sku.on_hand - Sku.held).label("left"))
+        .select_from(of)
+        .where(Sku.id == asked, Product.id == Sku.product_id, Product.state == "on")
+    )
+
+
+def _many_left() -> Any:
+    asked = func.unnest(bindparam("sku", type_=ARRAY(BigInteger))).table_valued("sku", with_ordinality="place")
+    asked = asked.render_derived()
+    return _left(join(join(asked, Sku, true()), Product, true()), asked.c.sku, asked.c.place)
+
+
+_LEFT = Ready(_left(join(Sku, Product, true()), bindparam("sku")), together=Ready(_many_left()))
 
 INVARIANTS = (
     Invariant(

@@ -5,11 +5,13 @@ import re
 
 import pytest
 from follower import Follower
+from sqlalchemy import select
 from town import Town
 
 from bot.simulator.driver import Heard
 from models import settlement, verify
 from models.base import Invariant
+from models.inbox import Inbox
 
 WHERE = "张三 13800138000 浙江省杭州市西湖区文三路1号"
 GREEN = "买 A11"  # its first spec costs ¥19, and ¥8 to send
@@ -88,6 +90,11 @@ async def test_a_sale_from_the_wish_to_the_parcel(town: Town) -> None:
     assert not await broken(town)
 
 
+async def heard_and_kept(town: Town) -> int:
+    """How many messages have had a transaction."""
+    return len(await town.stage.house.store.reader.all(select(Inbox.id)))
+
+
 async def test_the_second_buyer_of_the_last_piece_hears_that_it_is_sold_out(town: Town) -> None:
     first, second = await customer(town, "小美"), await customer(town, "阿强")
     assert "合计" in (await orders(first, "买 A2 x3", "200g 罐装")).text
@@ -95,6 +102,23 @@ async def test_the_second_buyer_of_the_last_piece_hears_that_it_is_sold_out(town
     assert "卖完了" in heard.text
     assert "100g" in heard.text, "another spec is offered"
     assert "还没有订单" in (await second.says("订单")).text
+    assert not await broken(town)
+
+
+async def test_who_comes_too_late_is_told_so_before_anything_is_written_and_may_have_what_is_freed(town: Town) -> None:
+    """In a rush most come too late: a transaction for each of them kept those waiting who could still buy."""
+    first, second = await customer(town, "小美"), await customer(town, "阿强")
+    await second.says(f"地址 {WHERE}")
+    placed = await orders(first, "买 A2 x3", "200g 罐装")
+    written = await heard_and_kept(town)
+    late = await second.says("买 A2 200g 罐装")
+    assert "卖完了" in late.text
+    await first.says(f"取消 {number(placed)}")
+    assert await heard_and_kept(town) == written + 1, "only what changed something was written down"
+    for again in await second.gets_it_again(late):
+        assert again.text == late.text, "the same message, the same answer, although there is some again"
+    assert "还没有订单" in (await second.says("订单")).text
+    assert "合计" in (await second.says("买 A2 200g 罐装")).text
     assert not await broken(town)
 
 
