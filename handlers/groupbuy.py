@@ -260,7 +260,8 @@ async def paid(
             return
     order.form(group.id, now)
     template = "groupbuy/opened" if event.play == NEW else "groupbuy/joined"
-    post.tell(order.follower_id, await _news(template, group, products), key=f"group-seat:{order.no}")
+    heads = group.head_id == order.follower_id  # a joiner does when the opener has left meanwhile
+    post.tell(order.follower_id, await _news(template, group, products, heads=heads), key=f"group-seat:{order.no}")
 
 
 async def _members(orders: Orders, group_id: int) -> Sequence[Order]:

@@ -158,7 +158,9 @@ class Group(Root):
         return n
 
     def seat_taken(self, follower_id: int, now: datetime) -> None:
-        """A seat has just been paid (and counted); the last one fills the group."""
+        """A seat has just been paid (and counted); the last one fills the group, who sits alone heads it."""
+        if not any(seat.follower_id == self.head_id and seat.state == "taken" for seat in self.seats):
+            self.head_id = follower_id  # whoever opened it has left while this one was paying
         if self.state == "forming" and self.paid_seats == self.size:
             self.state, self.ended = "filled", now
             self.tell(GroupFilled(self.id, self.code, follower_id))

@@ -136,6 +136,16 @@ def test_the_earliest_member_heads_it_when_the_opener_leaves() -> None:
     assert group_of(MEI).head_without(group_of(MEI).leave(MEI, NOW)) == 0
 
 
+def test_who_pays_for_a_seat_when_everybody_has_left_heads_the_group() -> None:
+    group = group_of(HAO)
+    group.head_id = MEI  # who has left while 小浩 was paying
+    group.seat_taken(HAO, NOW)
+    assert group.head_id == HAO
+    group = group_of(MEI, HAO)
+    group.seat_taken(HAO, NOW)
+    assert group.head_id == MEI
+
+
 def test_one_leaves_a_forming_group_only() -> None:
     with pytest.raises(NotIn):
         group_of(MEI, HAO, paying=(HAO,)).leave(HAO, NOW)  # the order is closed, not the group left
@@ -263,6 +273,22 @@ async def test_leaving_before_it_fills_takes_the_word_again_and_gives_the_money_
     await town.later(minutes=2)
     assert any("团长" in h.text for h in hao.inbox)
     assert "还差 2 人" in (await hao.says(code)).text
+    house = town.stage.house
+    assert not await offenders(house.store, house.clock.now())
+
+
+async def test_the_opener_leaves_while_another_pays_who_heads_it_then_and_hears_so(town: Town) -> None:
+    await offered(town)
+    mei, hao = town.wechat("小美"), town.wechat("小浩")
+    code = await in_group(town, mei, "开团 A1")
+    await hao.follows()
+    placed = await ordered(hao, f"参团 {code}")
+    await mei.says("退团")
+    assert "已退出" in (await mei.says("退团")).text
+    await hao.pays(placed)
+    await town.settles()
+    assert any("参团成功" in h.text and "由您当团长" in h.text for h in hao.inbox), [h.text for h in hao.inbox]
+    assert "还差 2 人" in (await mei.says(code)).text
     house = town.stage.house
     assert not await offenders(house.store, house.clock.now())
 
