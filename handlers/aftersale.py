@@ -76,7 +76,7 @@ async def show_case(
     if case.offer and case.state == "applied":
         asked = ask("aftersale/offered", TakeOffer(case.no, case.place), "word", case=case)
         return asked.now_seen("order", case.no)
-    return reply("aftersale/show", *_steps(case), case=case, figures=figures.service).now_seen("order", case.no)
+    return reply("aftersale/show", *_steps(case), case=case, service=figures.service).now_seen("order", case.no)
 
 
 def _steps(case: CaseSeen) -> list[Choice]:

@@ -352,6 +352,7 @@ async def test_a_change_of_mind_is_sent_back_and_paid_when_it_is_here(town: Town
     assert "文三路2号" in news
     assert "邮费请您出" in news
     assert await refunds(town) == []
+    assert "寄回：李店" in (await mei.says(f"售后 {no}")).text  # asked again, it is said again
     assert "店主收到就退款" in (await mei.says(f"寄回 {no} SF5555555555")).text
     await town.settles()
     assert "SF5555555555" in told(boss)
