@@ -8,7 +8,7 @@ from typing import Any
 
 from bot.face import Rendered
 from bot.shared import Recalled
-from handlers.asking import Intent
+from handlers.asking import Intent, remembered
 from handlers.replies import Question, Reply
 from models.follower import Visit
 from models.talk import PENDING_SECONDS, Talking
@@ -38,7 +38,7 @@ def remember(talking: Talking, intent: Intent, reply: Reply, rendered: Rendered,
     talking.rest = rendered.rest
     if reply.question is not None:
         talking.question = _question(reply.question, [c.label for c in reply.lines], at)
-    elif not reply.keeps:
+    elif not reply.keeps or (reply.refused and not _answers(talking.question, intent)):
         talking.question = None
     if reply.pending is not None:
         talking.pending = {
@@ -55,6 +55,12 @@ def remember(talking: Talking, intent: Intent, reply: Reply, rendered: Rendered,
 def named(reply: Reply) -> str:
     """What makes two answers the same: the template, for a refusal also what it is about."""
     return f"{reply.template} {sorted(reply.facts.items())}"[:200] if reply.refused else reply.template
+
+
+def _answers(question: dict[str, Any] | None, intent: Intent) -> bool:
+    """Whether what was refused is an answer to what is asked: only that may be tried again."""
+    asked = remembered(question["intent"]) if question is not None else None
+    return type(asked) is type(intent)
 
 
 def _question(question: Question, labels: list[str], at: float) -> dict[str, Any]:

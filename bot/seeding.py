@@ -48,6 +48,7 @@ async def seed(store: Store, clock: Clock, size: str = "small", *, pictures: boo
                 axis=item.axis,
                 facts=dict(item.facts),
                 promise_hours=item.hours,
+                returns=item.returns or None,
                 ships=True,
                 picture=picture.sha256 if picture is not None else "",
                 state="on",

@@ -11,6 +11,7 @@ from handlers.intents import (
     ListCases,
     ListOrders,
     Person,
+    ReopenCase,
     SayAbout,
     SendBack,
     ShowCase,
@@ -84,7 +85,7 @@ def _steps(case: CaseSeen) -> list[Choice]:
     if case.state in ("applied", "agreed"):
         return [Choice("撤回申请", WithdrawCase(case.no, case.place)), Choice("看订单", ShowOrder(case.no))]
     if case.state == "refused":
-        again = [Choice("补充了再申请", AskBack(case.no, case.place))] if case.turn == 1 else []
+        again = [Choice("补充了再申请", ReopenCase(case.no, case.place))] if case.turn == 1 else []
         return [*again, Choice("人工", Person())]
     return [Choice("看订单", ShowOrder(case.no))]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from handlers.asking import Intent
-from handlers.intents import AskBack, CaseDue, ListCases, Person, PictureFetched, ShowCase
+from handlers.intents import CaseDue, ListCases, Person, PictureFetched, ReopenCase, ShowCase
 from handlers.replies import Choice, Post, Reply, reply
 from handlers.routing import shop
 from models.aftersale import WAITING, CaseMoved
@@ -38,7 +38,7 @@ async def tell_buyer(news: CaseMoved, cases: CaseGlance, figures: Figures, post:
     if news.to == "refused":
         steps = [Choice("人工", Person())]
         if case.turn == 1:
-            steps.insert(0, Choice("补充了再申请", AskBack(case.no, case.place)))
+            steps.insert(0, Choice("补充了再申请", ReopenCase(case.no, case.place)))
     facts = {"case": case, "to": news.to, "cause": news.cause, "service": figures.service}
     said = reply("aftersale/news", *steps, **facts, days=figures.order.return_days)
     post.tell(case.follower_id, said, key=f"case:{case.id}:{news.step}:{news.to}", patient=True)

@@ -48,7 +48,6 @@ def line_of(goods: Goods) -> Choice:
     "你们卖什么",
     "目录",
     "全部商品",
-    "全部",
     "随便看看",
     "新品",
     "有新品吗?",
@@ -82,6 +81,12 @@ def _shelf(ask: Browse, catalog: Catalog, simple: bool) -> Reply:
 
 def _size(talk: Talking) -> int:
     return SIMPLE if talk.simple else PAGE
+
+
+@shop.cue(285)
+def everything(hearing: Hearing) -> Intent | None:
+    """全部 is all the goods, where it answers nothing that was asked (几罐有问题？)."""
+    return Browse() if bare(hearing.said) == "全部" else None
 
 
 @shop.cue(290)

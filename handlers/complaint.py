@@ -6,15 +6,17 @@ import re
 from dataclasses import replace
 from datetime import datetime
 
-from handlers.asking import Intent, remembered
+from handlers.asking import Intent, fen, remembered
 from handlers.errands import FetchPicture
 from handlers.intents import (
     AskBack,
     Browse,
     CancelOrder,
     LeaveGroup,
+    ListCases,
     Person,
     RefundOrder,
+    ReopenCase,
     ShowCase,
     ShowOrder,
     ShowPicture,
@@ -23,7 +25,7 @@ from handlers.intents import (
     WithdrawCase,
 )
 from handlers.replies import Choice, Reply, ask, listing, reply
-from handlers.routing import shop
+from handlers.routing import Hearing, shop
 from models.aftersale import CHANGE_OF_MIND, Cases, Left, unsent
 from models.aftersaleglance import CaseGlance
 from models.evidence import Evidence
@@ -35,6 +37,7 @@ from models.prices import yuan
 from models.remedy import Remedies
 from models.staff import StaffGlance
 from models.talk import Talking
+from models.words import number, numeral, plain
 
 PAGE = 6
 ALL_LINES = 99
@@ -46,6 +49,7 @@ SENT_REASONS = (
     ("不想要了", "mind"),
 )
 HERE_REASONS = (("不想要了", "mind"), ("买错了", "mistake"), ("等太久了", "late"))
+SEEN = ("wrong", "short", "broken", "bad")  # nobody knows before it has arrived
 # What is wrong, by the words for it, tried in this order.
 _WHY = (
     ("wrong", "发错|寄错|送错|错发|不是我|不对|不符|不一样"),
@@ -57,6 +61,17 @@ _WHY = (
     ("mind", "不想要|不要了|不喜欢|不合适|后悔|用不上|不需要"),
 )
 
+# What is to be done about it, likewise.
+_HOW = (
+    ("resend", "补发|重发|再发|补寄|重寄|补一|补给|补上|换"),
+    ("part", "部分|部份|赔|补偿|补点|退点|退一点|一半|意思"),
+    ("all", "全|都退|整单|退货|退款|退掉|退了|退钱"),
+)
+_SUM = re.compile(
+    r"(?:那|就|只|要|退|赔|补|给|我|个|您|你)*([0-9]{1,6}(?:\.[0-9]{1,2})?|[一二两三四五六七八九十百]{1,5})(?:元|块钱?)?"
+    r"(?:就|也|吧|可以|行|好|够了|左右|吗)*[。.!?~]?"
+)
+
 shop.hears("image", make=lambda told: ShowPicture(str(told.data.get("media_id", ""))[:200]))
 
 
@@ -65,12 +80,41 @@ def why(words: str) -> str:
     return next((reason for reason, cues in _WHY if re.search(cues, words)), "")
 
 
+@shop.cue(95)
+def in_other_words(hearing: Hearing) -> Intent | None:
+    """不喜欢, 赔点钱, 十块就行: the answer to what a case asks, in words that stand on no list."""
+    asked = hearing.talk.asked(hearing.now)
+    intent = remembered(asked["intent"]) if asked is not None else None
+    if asked is None or not isinstance(intent, AskBack) or numeral(hearing.said) is not None:
+        return None
+    field, said = str(asked["field"]), hearing.said
+    if said in [plain(str(label)) for label in asked.get("labels", ())]:
+        return None
+    if field == "reason" and (reason := why(said)) in asked["options"]:
+        return intent.filled(reason=reason, words=intent.words or hearing.raw[:100])
+    if field == "how":
+        how = next((how for how, cues in _HOW if re.search(cues, said)), "")
+        return intent.filled(how=how) if how in asked["options"] else None
+    if field == "fen" and (found := _SUM.fullmatch(said)):
+        yuans = number(found[1])
+        return intent.filled(fen=fen(found[1]) if yuans is None else yuans * 100)
+    return None
+
+
 # -- what is wrong ---------------------------------------------------------------------------------------
 
 
-@shop.on("退款 {order}", "退款", "想退款", "退订单", "我要退订单", "退货", "退货 {order}", "refund {order}", "refund")
-async def refund(wish: RefundOrder, me: Me, orders: OrderGlance) -> Reply | Intent:
+@shop.on(
+    *("退款 {order}", "退款", "退货 {order}", "退货", "退钱", "退订单", "我要退订单", "申请退款", "申请退货"),
+    *(who + wish + what for who in ("", "我") for wish in ("要", "想", "想要") for what in ("退款", "退货", "退钱")),
+    *("refund {order}", "refund"),
+)
+async def refund(wish: RefundOrder, me: Me, talk: Talking, orders: OrderGlance, now: datetime) -> Reply | Intent:
     """What is not paid is only cancelled, what forms is left by 退团; for all else a case is asked about."""
+    asked = talk.asked(now)
+    begun = remembered(asked["intent"]) if asked is not None else None
+    if asked is not None and isinstance(begun, AskBack) and asked["field"] == "how" and wish.order in ("", begun.order):
+        return begun.filled(how="all")  # 退款 is what is wanted of those ways, not another case
     if not wish.order:
         page, _ = await orders.page(me.id, Which.ALL, "", PAGE)
         if not page:
@@ -93,6 +137,14 @@ async def refund(wish: RefundOrder, me: Me, orders: OrderGlance) -> Reply | Inte
 async def wrong(ask: SomethingWrong) -> Intent:
     """Something is wrong: with what, and what it is, is asked."""
     return AskBack()
+
+
+@shop.on("再申请 {order}", "再申请 {order} {line}", "再申请", "再申请一次", "补充了再申请", "重新申请")
+async def once_more(wish: ReopenCase, me: Me, glance: CaseGlance) -> Intent:
+    """What was refused may be asked for a second time: that of the order, else the newest one."""
+    refused = [case for case in await glance.of_follower(me.id, 20) if case.state == "refused" and case.turn == 1]
+    meant = [case for case in refused if case.no == wish.order and wish.line in (0, case.place)] or refused
+    return AskBack(meant[0].no, meant[0].place) if meant else ListCases()
 
 
 @shop.on("退款 {order} {words}", "退货 {order} {words}", "refund {order} {words}")
@@ -148,6 +200,8 @@ async def _order(
         return order if order.state in ("paid", "shipped", "completed") else RefundOrder(order.no)
     page, _ = await glance.page(me.id, Which.ALL, "", 2 * PAGE)
     paid = [order for order in page if order.state in ("paid", "shipped", "completed")]
+    if wish.reason in SEEN:
+        paid = [order for order in paid if order.state != "paid"] or paid
     on_screen = [order for order in page if order.no == talk.shown("order", now)]
     if len(found := [order for order in on_screen if order in paid] or paid) == 1:
         return found[0]
@@ -180,7 +234,10 @@ async def _lines(wish: AskBack, order: Order, lines: list[OrderLine], cases: Cas
 def _wanted(wish: AskBack, line: OrderLine, left: Left) -> Reply | None:
     """The question that is still open about goods that have left, or None."""
     if left.pieces > 1 and not wish.pieces:
-        return ask("aftersale/how_many", wish, "pieces", line=line.words, unit=line.unit, most=left.pieces)
+        spoilt = wish.reason != CHANGE_OF_MIND
+        return ask(
+            "aftersale/how_many", wish, "pieces", line=line.words, unit=line.unit, most=left.pieces, fault=spoilt
+        )
     if not wish.how and wish.reason != CHANGE_OF_MIND:
         most = yuan(left.worth(wish.pieces or left.pieces))
         back = "退货退款" if _kind(wish, line) == "return" else "全部退款"

@@ -206,13 +206,15 @@ class CancelOrder(Coded, verb="cancelorder", changes=True, personal=True): order
 @dataclass(frozen=True)
 class TrackOrder(Coded, verb="track", personal=True): order: OrderNo = ""
 @dataclass(frozen=True)
-class ReceiveOrder(Coded, verb="received", changes=True, personal=True): order: OrderNo = ""
+class ReceiveOrder(Coded, verb="received", changes=True, personal=True): order: OrderNo = ""; bare: int = 0
 
 # -- after-sale (aftersale) ------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class RefundOrder(Coded, verb="refund", personal=True): order: OrderNo = ""
 @dataclass(frozen=True)
 class AskBack(Intent, verb="askback", changes=True, personal=True): order: OrderNo = ""; line: Number = 0; reason: Reason = ""; pieces: Pieces = 0; how: Remedy = ""; fen: Yuan = 0; words: Words = ""; shots: str = ""; word: YesNo = ""
+@dataclass(frozen=True)
+class ReopenCase(Coded, verb="reopencase", personal=True): order: OrderNo = ""; line: Number = 0
 @dataclass(frozen=True)
 class ListCases(Coded, verb="cases", personal=True): after: Number = 0
 @dataclass(frozen=True)

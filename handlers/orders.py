@@ -244,6 +244,8 @@ def _what_can_be(order: OrderSeen) -> Reply:
         steps.insert(0, Choice("想退款", RefundOrder(order.no)))
     if order.state == "forming":
         steps.insert(0, Choice("退团", LeaveGroup(word="look")))
+    if order.waits_until is not None:  # what may be left is the change of mind; until then nothing goes back
+        steps[0] = Choice("不换了", DropSupplement(order.no))
     return reply("orders/not_cancelled", *steps, order=order).now_seen("order", order.no)
 
 
@@ -260,11 +262,15 @@ async def track(ask: TrackOrder, me: Me, orders: OrderGlance, now: datetime) -> 
     return said.now_seen("order", found.no)
 
 
-@shop.on("收货 {order}", "收货", "确认收货", "收到了", "确认收货 {order}", "received {order}", "received")
+@shop.on("收货 {order}", "确认收货 {order}", "received {order}")
+@shop.on("收货", "确认收货", "收到了", "received", bare=1)
 async def receive(ask: ReceiveOrder, me: Follower, orders: Orders, glance: OrderGlance, now: datetime) -> Reply:
     """The goods have arrived."""
     seen = Me(me.id, me.channel, me.account, me.who, me.name, me.since, me.following)
     found = await _subject(ask.order, seen, glance, Which.SHIPPED, ReceiveOrder, "orders/nothing_sent")
+    if ask.bare and isinstance(found, OrderSeen) and found.state == "paid":  # on screen, but another one is on its way
+        sent, _ = await glance.page(me.id, Which.SHIPPED, "", 1)
+        found = await _subject("", seen, glance, Which.SHIPPED, ReceiveOrder, "orders/nothing_sent") if sent else found
     if isinstance(found, Reply):
         return found
     order = await orders.hold(found.no, me.id)

@@ -21,6 +21,8 @@ REASONS = {
     "wrong": "发错了",
     "bad": "质量不好",
     "mind": "不想要了",
+    "mistake": "买错了",
+    "late": "等太久了",
     "shop": "店主主动",
 }
 

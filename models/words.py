@@ -61,7 +61,7 @@ def fold(text: str) -> str:
     if traditional:
         # tw2sp alone would make a port of 蚌埠 and 幺 of a lonely 么.
         text = (_PLAIN_CHINESE if "埠" in text else _TAIWAN).convert(text.replace("么", "麼"))
-        text = text.replace("麼", "么")
+        text = text.replace("麼", "么").replace("欵", "款")
     return " ".join(text.split())
 
 

@@ -186,8 +186,12 @@ class Browser:
         number = next(self._ids)
         answer = self._waiting[number] = asyncio.get_running_loop().create_future()
         message = {"id": number, "method": method, "params": params}
-        await self._socket.send_json({**message, "sessionId": session} if session else message)
-        told = await asyncio.wait_for(answer, 30)
+        try:
+            async with asyncio.timeout(30):
+                await self._socket.send_json({**message, "sessionId": session} if session else message)
+                told = await answer
+        finally:
+            self._waiting.pop(number, None)
         if "error" in told:
             raise RuntimeError(f"{method}: {told['error']['message']}")
         return dict(told["result"])
@@ -196,7 +200,9 @@ class Browser:
         async for message in self._socket:
             told = json.loads(message.data)
             if "id" in told:
-                self._waiting.pop(told["id"]).set_result(told)
+                answer = self._waiting.pop(told["id"], None)  # none: nobody waits for it any more
+                if answer is not None and not answer.done():
+                    answer.set_result(told)
             elif page := self._pages.get(told.get("sessionId", "")):
                 if told["method"] == "Runtime.exceptionThrown":
                     page.errors.append(json.dumps(told["params"]["exceptionDetails"], ensure_ascii=False))

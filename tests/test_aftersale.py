@@ -15,7 +15,8 @@ from sqlalchemy import func, select, text
 from test_sale import broken, customer, number, orders, told
 from town import Town
 
-from models import aftersale, remedy
+from handlers import complaint
+from models import aftersale, aftersaleglance, remedy
 from models.aftersale import Case, CaseMove, Left
 from models.evidence import CasePicture
 from models.order import Order, OrderLine
@@ -644,3 +645,66 @@ async def test_a_buyer_who_lets_it_drop_while_the_shop_agrees_gets_one_of_the_tw
     assert await _owed(town) == (1900 if agreed else 0)
     assert await states(town) == (["refunding"] if agreed else ["withdrawn"])
     assert not await broken(town)
+
+
+# -- said in one's own words -----------------------------------------------------------------------------
+
+
+@here
+async def test_what_a_case_asks_may_be_answered_in_ones_own_words(town: Town) -> None:
+    """Not only by the lines of a list: a reason, a way out, a sum of money."""
+    boss, mei = await town.owner(), await customer(town, "小美")
+    no = await arrived(town, boss, mei, THREE)
+    assert "怎么了" in (await mei.says(f"退款 {no}")).text
+    assert "几罐有问题" in (await mei.says("盖子摔碎了")).text
+    assert "您想怎么处理" in (await mei.says("全部")).text
+    assert "想退多少" in (await mei.says("赔点钱吧")).text
+    assert "¥10" in (await mei.says("十块就行")).text
+    await town.settles()
+    assert "盖子摔碎了" in told(boss)
+    await mei.says("撤回申请")
+    await mei.says(f"退款 {no}")
+    assert "想退几罐" in (await mei.says("不喜欢这个")).text, "nothing is wrong with it"
+
+
+@here
+async def test_a_refund_is_what_one_wants_of_the_ways_and_not_another_case(town: Town) -> None:
+    boss, mei = await town.owner(), await customer(town, "小美")
+    await arrived(town, boss, mei)
+    assert "您想怎么处理" in (await mei.says("罐子压扁了")).text
+    assert "退款申请递给店主了" in (await mei.says("退款")).text
+    assert await states(town) == ["applied"]
+
+
+@here
+@pytest.mark.parametrize("words", ["我要退款", "退钱", "想退货", "退欵", "申请退款"])
+async def test_who_wants_their_money_back_is_asked_why_and_not_what_is_meant(town: Town, words: str) -> None:
+    mei = await customer(town, "小美")
+    await paid(town, mei)
+    assert "是因为什么" in (await mei.says(words)).text
+
+
+@here
+async def test_what_is_broken_is_what_has_arrived_and_not_what_was_last_on_screen(town: Town) -> None:
+    boss, mei = await town.owner(), await customer(town, "小美")
+    sent = await arrived(town, boss, mei)
+    await mei.says(f"订单 {await paid(town, mei, '买 A2')}")
+    assert "桐乡胎菊" in (await mei.says("罐子压扁了")).text
+    await mei.says("补发")
+    assert "售后" in (await mei.says(f"订单 {sent}")).text
+
+
+@here
+async def test_what_was_refused_is_asked_for_again_by_a_word_where_nothing_can_be_tapped(town: Town) -> None:
+    boss, mei = await town.owner(), await customer(town, "小美")
+    no = await paid(town, mei)
+    await mei.says(f"退款 {no} 不想要了")
+    await boss.says(f"拒绝 {no} 已经打包了")
+    await town.settles()
+    assert "再申请" in told(mei)
+    assert "是因为什么" in (await mei.says("再申请")).text
+
+
+def test_every_reason_that_is_offered_has_a_name_for_the_shop() -> None:
+    for reasons in (complaint.SENT_REASONS, complaint.HERE_REASONS):
+        assert {code for _, code in reasons} <= set(aftersaleglance.REASONS)

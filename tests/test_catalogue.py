@@ -55,6 +55,14 @@ def test_every_product_can_be_found_and_asked_about() -> None:
         assert len(product.line) <= 40
 
 
+def test_what_is_eaten_goes_back_sealed_or_not_at_all_and_a_cup_within_seven_days() -> None:
+    told = {product.category: product.returns for product in SHOP.products}
+    assert (told["茶叶"], told["糕点"], told["茶具"]) == ("sealed", "no", "")
+    assert {product.returns for product in SHOP.small().products} == {"", "sealed", "no"}
+    with pytest.raises(CatalogueFault, match="七天无理由"):
+        read(TEXT.replace('returns = "no"', 'returns = "never"'))
+
+
 def test_four_group_buys_are_on() -> None:
     assert len(SHOP.offers) == 4
     assert all(2 <= offer.size <= 10 for offer in SHOP.offers)

@@ -22,7 +22,7 @@ from town import Blank
 from models import migrations, tables
 from models.store import Store
 
-APPEND_ONLY = {"audit", "consent", "ledger", "ledger_link", "order_move"}
+APPEND_ONLY = {"aftersale_move", "audit", "consent", "ledger", "ledger_link", "order_move"}
 REVISIONS = [one.revision for one in ScriptDirectory.from_config(migrations.config()).walk_revisions()][::-1]
 
 

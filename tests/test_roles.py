@@ -119,6 +119,7 @@ INTENTS: dict[str, tuple[Role, str]] = {
     "RefundOrder": (ANYONE, "退款"),
     "AskBack": (ANYONE, "退款 K7M2P9QA 坏了"),
     "ListCases": (ANYONE, "售后"),
+    "ReopenCase": (ANYONE, "再申请"),
     "ShowCase": (ANYONE, "售后 K7M2P9QA"),
     "WithdrawCase": (ANYONE, "撤回 K7M2P9QA"),
     "TakeOffer": (ANYONE, "接受"),

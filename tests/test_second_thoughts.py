@@ -166,6 +166,30 @@ async def test_a_note_stands_on_the_packing_list(town: Town) -> None:
     assert "轻拿轻放" in (await mei.says(f"订单 {number(placed)}")).text
 
 
+async def test_a_question_that_one_has_left_takes_no_later_word_for_its_answer(town: Town) -> None:
+    """收货 was refused and is over; the 1 that follows is no note for the parcel."""
+    mei = await customer(town, "小美")
+    placed = await orders(mei, GREEN)
+    await mei.pays(placed)
+    assert "写什么" in (await mei.says("备注")).text
+    assert "还不能确认收货" in (await mei.says(f"收货 {number(placed)}")).text
+    await mei.says("1")
+    assert "备注" not in (await mei.says(f"订单 {number(placed)}")).text
+
+
+async def test_received_is_what_is_on_its_way_whatever_is_on_screen(town: Town) -> None:
+    boss, mei = await town.owner(), await customer(town, "小美")
+    first, second = [await orders(mei, GREEN) for _ in range(2)]
+    for placed in (first, second):
+        await mei.pays(placed)
+    await town.settles()
+    await boss.says(f"发货 {number(first)} SF1234567890")
+    await mei.says(f"订单 {number(second)}")
+    assert number(first) in (await mei.says("收到了")).text
+    assert "已完成" in (await mei.says(f"订单 {number(first)}")).text
+    assert "待发货" in (await mei.says(f"订单 {number(second)}")).text
+
+
 async def test_after_packing_a_change_is_a_request_to_the_merchant(town: Town) -> None:
     boss, mei = await town.owner(), await customer(town, "小美")
     placed = await orders(mei, GREEN)

@@ -188,6 +188,15 @@ async def test_who_may_be_paying_when_time_is_up_is_waited_for(town: Town) -> No
     assert not await broken(town)
 
 
+async def test_while_a_supplement_is_waited_for_each_way_out_is_named(town: Town) -> None:
+    mei = await customer(town, "小美")
+    no, _ = await asked(town, mei)
+    for words in (f"退款 {no}", "取消"):
+        assert "回 不换了" in (await mei.says(words)).text
+    assert "照原来的发" in (await mei.says("不换了")).text
+    assert "是因为什么" in (await mei.says(f"退款 {no}")).text
+
+
 @pytest.mark.parametrize("pressed", [False, True])
 async def test_a_change_of_mind_about_the_change_of_mind(town: Town, pressed: bool) -> None:
     boss, mei = await town.owner(), await customer(town, "小美")

@@ -37,7 +37,7 @@ class Spec:
 @dataclass(frozen=True, slots=True)
 class Product:
     """One product with its specs; `hours` is the promised time until it leaves, `facts` answer
-    questions about it.
+    questions about it, `returns` is 七天无理由: "" for yes, "sealed" for unopened only, "no".
     """
 
     code: str
@@ -50,6 +50,7 @@ class Product:
     specs: tuple[Spec, ...]
     facts: Mapping[str, str]
     hours: int
+    returns: str
     small: bool
 
     @property
@@ -163,6 +164,7 @@ def _product(table: Mapping[str, Any], hours: int, categories: Mapping[str, Any]
         specs=tuple(Spec(one["label"], one["fen"], one["stock"], one["grams"]) for one in table["specs"]),
         facts={**categories.get(table["category"], {}).get("facts", {}), **table.get("facts", {})},
         hours=table.get("hours", hours),
+        returns=table.get("returns", categories.get(table["category"], {}).get("returns", "")),
         small=table.get("small", False),
     )
 
@@ -182,6 +184,8 @@ def _faults(catalogue: Catalogue) -> list[str]:
             faults.append(f"{where}: a name has 1 to {_NAME_LENGTH} characters")
         if product.category not in catalogue.categories:
             faults.append(f"{where}: there is no category {product.category}")
+        if product.returns not in ("", "sealed", "no"):
+            faults.append(f"{where}: 七天无理由 is left out, sealed or no")
         if not product.specs or len({spec.label for spec in product.specs}) != len(product.specs):
             faults.append(f"{where}: at least one spec, and no label twice")
         for spec in product.specs:

@@ -27,6 +27,7 @@ function suggestions(phone) {
   const out = [];
   const add = (say, gloss, fill) => out.push({ say, gloss, fill });
   const newest = phone.lines.filter((l) => l.side === "shop" && !l.fault).pop();
+  const lately = phone.lines.filter((l) => l.side === "shop").slice(-3).flatMap((l) => l.parts).filter((p) => typeof p === "string").join("");
   const said = newest ? newest.parts.map((p) => (typeof p === "string" ? p : p.label)).join("") : "";
 
   if (newest) for (const [number, words] of Object.entries(newest.choices).slice(0, 6)) add(number, words);
@@ -35,6 +36,10 @@ function suggestions(phone) {
     if (/绑定/.test(said) && !/绑定好了/.test(said)) add("绑定 ", "bind as staff with the code", true);
     add("待发货", "to ship");
     if (order) add(`发货 ${order} 顺丰 SF1234567890`, "ship the order", true);
+    if (/售后|要退|同意/.test(said)) {
+      add("售后", "what is complained about");
+      if (order) { add(`同意 ${order}`, "grant it"); add(`退 ${order} 5`, "offer a part of the money", true); add(`拒绝 ${order} 已经拆封了`, "refuse it, and say why", true); }
+    }
     add("今日", "today");
     add(`设团 ${product || "A12"} 3人 29.9 24小时`, "offer a group of 3", true);
     add("推送 #龙井 明天10:00 新茶到了,头采龙井已上架", "schedule a push", true);
@@ -46,15 +51,19 @@ function suggestions(phone) {
     return out;
   }
   if (phone.channel === "wechat" && typeof payTicket === "string" && payTicket) add(`付款 ${payTicket}`, "pay that order here");
+  if (/付款 https?:/.test(said)) add("代付", "a link for a friend who pays");
   if (/寄到哪里|地址发/.test(said) && SAMPLE_ADDRESS[phone.name]) add(SAMPLE_ADDRESS[phone.name], "my address (a sample)");
   if (/要.{0,6}不用|告诉您/.test(said)) { add("要", "yes, tell me"); add("不用", "no, thanks"); }
   if (group) { add(`参团 ${group}`, "join the group"); add(`邀请卡 ${group}`, "my card for the group"); }
   if (product) { add(`买 ${product}`, "buy it"); add(`开团 ${product}`, "start a group"); add(`看 ${product}`, "show it"); }
+  if (order && /收到您的付款|待发货/.test(lately)) { add("换规格", "another spec, before it is packed"); add("改地址", "another address"); }
+  if (order && /收到您的付款|待发货|已发货|已由|运单号|已完成/.test(lately)) add("退款", "I want my money back");
+  if (order && /已发货|已由|运单号|已完成|收到/.test(lately)) add("罐子压扁了", "the tin came crushed");
+  if (/售后|申请/.test(lately)) { add("售后", "how my case stands"); add("不退了", "never mind, I keep it"); }
   add("商品", "browse");
   add("搜 龙井", "search");
   add("longjing 80以内", "search in pinyin, with a bound");
   add("订单", "my orders");
-  if (/付款 https?:/.test(said)) add("代付", "a link for a friend who pays");
   add("发货了吗", "where is my parcel");
   add("购物车", "cart");
   add("订阅 龙井", "tell me about Longjing");
