@@ -37,7 +37,7 @@ from models.follower import FollowerGlance, Followers, Me, Visit
 from models.seal import Keys
 from models.staff import NotYours, Role, StaffGlance
 from models.store import Store
-from models.talk import Talk, Talking
+from models.talk import Talking
 from models.words import leaving
 
 log = logging.getLogger(__name__)
@@ -269,7 +269,7 @@ class Desk:
                 if noted is None:
                     again = await inbox.answered(work, told.channel, told.account, told.who, told.key)
             if again is None:
-                done, _ = await self._changed(work, told, recalled)
+                done = await self._changed(work, told, recalled)
                 if noted is not None:
                     await inbox.keep(work, noted, done.answer.to_json())
         if again is not None:
@@ -287,14 +287,14 @@ class Desk:
         except Exception:  # the row is leased: the courier does it again when the lease ends
             log.exception("foreground errand failed", extra={"errand": errand.name})
 
-    async def _changed(self, work: Work, told: Told, recalled: Recalled) -> tuple[Done, int]:
+    async def _changed(self, work: Work, told: Told, recalled: Recalled) -> Done:
         followers = Followers(work)
         me = await followers.meet(told.channel, told.account, told.who, work.now)
         row = await followers.talk(me.id)
         visit = Visit(_me(me), row.number, copy.deepcopy(row.state), row.missed, False, None)
         talking, lost = overlaid(visit, recalled)
         await self._heard_now(work, me.id, told)
-        kept = [me, row]
+        kept: list[Any] = [me]
         step = Step(self, Me, visit.me, work, work, work.now, talking, signed=told.signed, follower=me, kept=kept)
         intent, stale = await self._understand(told, step, lost)
         reply, post, intent = await carry_out(work, step, intent, fact=False)
@@ -308,14 +308,13 @@ class Desk:
             await say_alone(work, "private", me.id, told.key or str(work.now.timestamp()), answer.to_json())
             answer = Answer(self.face.body("desk/sent_to_you", told.channel, {}))
         elif row.missed and not answer.silent and answer.text:
-            answer = await self._with_missed(work, row, me.id, told.channel, answer)
+            answer = await self._with_missed(work, me.id, told.channel, answer)
+            row = replace(row, missed=max(0, row.missed - 3))
         remember(talking, intent, reply, rendered, work.now)
-        row.number += 1
-        row.state = talking.dump()
-        await work.session.flush()
-        return Done(reply, answer, errand), row.number
+        await followers.leave(me.id, replace(row, number=row.number + 1, state=talking.dump()))
+        return Done(reply, answer, errand)
 
-    async def _with_missed(self, work: Work, row: Talk, follower: int, channel: str, answer: Answer) -> Answer:
+    async def _with_missed(self, work: Work, follower: int, channel: str, answer: Answer) -> Answer:
         """What could not be sent stands on top of the next answer."""
         room = self.rooms[channel]
 
@@ -323,7 +322,6 @@ class Desk:
             return room.length("\n\n".join([*words, answer.text])) <= room.size
 
         words = await outbox.take_missed(work, follower, 3, fits)
-        row.missed = max(0, row.missed - 3)
         return replace(answer, text="\n\n".join([*words, answer.text]))
 
     # -- facts, pages, ticks ------------------------------------------------------------------------

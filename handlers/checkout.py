@@ -13,7 +13,7 @@ from handlers.intents import Browse, Buy, BuyLines, CancelOrder, ChangeAddress, 
 from handlers.replies import Choice, Reply, ask, reply
 from handlers.routing import Hearing, shop
 from models import pricing
-from models.address import PIECES, Addresses, AddressUnclear, Label
+from models.address import PIECES, Addresses, AddressGlance, AddressUnclear, Label
 from models.base import Work
 from models.catalog import Catalog, Spec
 from models.checkout import InHand, Item, place
@@ -146,6 +146,7 @@ async def buy_lines(
     work: Work,
     products: Products,
     addresses: Addresses,
+    book: AddressGlance,
     figures: Figures,
     catalog: Catalog,
     glance: OrderGlance,
@@ -164,8 +165,7 @@ async def buy_lines(
     short = next((i for i in items if i.sku.left < i.quantity), None)
     if short is not None:  # said before the address is asked for
         return _sold_out(_gone(short), catalog, wish.play)
-    kept = await addresses.of(me.id)
-    to = kept.label if kept else None
+    to = await book.of(me.id)
     if wish.like:  # as that order was sent
         before = await glance.by_no(wish.like, me.id)
         to = Label(before.receiver, before.phone, before.region, before.detail) if before.receiver else to

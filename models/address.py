@@ -6,11 +6,12 @@ import re
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from sqlalchemy import CheckConstraint, ForeignKey, UniqueConstraint, select
+from sqlalchemy import CheckConstraint, ForeignKey, UniqueConstraint, bindparam, select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models import regions
 from models.base import Base, Glance, Invariant, Refusal, Shelf
+from models.ready import Ready
 from models.regions import Missing, parse_address
 from models.seal import Sealed
 from models.words import is_no, is_yes
@@ -247,6 +248,14 @@ class Kept:
     first: bool
 
 
+_MEANT = Ready(
+    select(Address.name, Address.phone, Address.region, Address.detail)
+    .where(Address.follower_id == bindparam("follower"))
+    .order_by(Address.used.desc(), Address.n.desc())
+    .limit(1)
+)
+
+
 class AddressGlance(Glance):
     """Where one's own parcels go, read only."""
 
@@ -262,7 +271,8 @@ class AddressGlance(Glance):
 
     async def of(self, follower_id: int) -> Label | None:
         """Where this follower's parcels go, None when nobody has said."""
-        return next((kept.label for kept in await self.book(follower_id) if kept.first), None)
+        row = await self.reader.first(_MEANT, {"follower": follower_id})
+        return Label(**row) if row is not None else None
 
 
 INVARIANTS = (

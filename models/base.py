@@ -18,6 +18,8 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, reconstructor
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
+from models.ready import Driver, Ready
+
 ALPHABET = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"  # nothing that can be read as something else
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 Statement = Select[*tuple[Any, ...]]
@@ -181,49 +183,6 @@ class Root(Base):
         return news
 
 
-class Ready:
-    """A statement that is asked again and again, compiled once: its SQL, what each value becomes on its way in and out.
-
-    Going through SQLAlchemy each time costs three times what the database does (measured). `together`, where there
-    is one, asks for many at once on PostgreSQL: it takes a list for each value, and its first column says for which
-    of them (from 1) the rest of the row is the answer.
-    """
-
-    def __init__(self, statement: Statement, together: Ready | None = None) -> None:
-        self.statement = statement
-        self.together = together
-        self._dialect: Dialect | None = None
-        self.sql = ""
-        self._in: list[tuple[str, Any]] = []
-        self._fixed: dict[str, Any] = {}
-        self._out: list[tuple[str, Any]] = []
-
-    def prepare(self, dialect: Dialect) -> None:
-        """Compile for this dialect, unless that was done already."""
-        if self._dialect is dialect:
-            return
-        compiled: Any = self.statement.compile(dialect=dialect)
-        if self.together is not None and dialect.name == "postgresql":
-            self.together.prepare(dialect)
-        self.sql, self._dialect = str(compiled), dialect
-        kinds = [(name, compiled.binds[name].type.dialect_impl(dialect)) for name in compiled.positiontup or ()]
-        self._fixed = {name: compiled.binds[name].value for name, _ in kinds if not compiled.binds[name].required}
-        self._in = [(name, kind.bind_processor(dialect)) for name, kind in kinds]
-        columns = [(c.keyname, c.type.dialect_impl(dialect)) for c in compiled._result_columns]
-        self._out = [(name, kind.result_processor(dialect, None)) for name, kind in columns]
-
-    def given(self, values: Mapping[str, Any]) -> list[Any]:
-        """The values in the order of the SQL; what the statement itself says (a state, a limit) is not given."""
-        values = {**self._fixed, **values} if self._fixed else values
-        return [values[name] if made is None else made(values[name]) for name, made in self._in]
-
-    def taken(self, row: Sequence[Any]) -> dict[str, Any]:
-        """A driver's row by column."""
-        return {
-            name: value if made is None else made(value) for (name, made), value in zip(self._out, row, strict=True)
-        }
-
-
 class Reader(Protocol):
     """Reads rows without an entity and without a transaction."""
 
@@ -232,6 +191,8 @@ class Reader(Protocol):
     async def one(self, statement: Statement) -> RowOf | None: ...
 
     async def first(self, ready: Ready, values: Mapping[str, Any]) -> Mapping[str, Any] | None: ...
+
+    async def every(self, ready: Ready, values: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]: ...
 
 
 class Work:
@@ -242,6 +203,7 @@ class Work:
         self.now = now
         self._roots: list[Root] = []
         self._news: list[Event] = []
+        self._driver: Driver | None = None
 
     def watch(self, root: Root) -> None:
         if not any(r is root for r in self._roots):
@@ -273,7 +235,36 @@ class Work:
         return (await self.session.execute(statement)).all()
 
     async def first(self, ready: Ready, values: Mapping[str, Any]) -> Mapping[str, Any] | None:
-        return (await self.session.execute(ready.statement, dict(values))).mappings().first()  # type: ignore[return-value]
+        found = await self.every(ready, values)
+        return found[0] if found else None
+
+    async def every(self, ready: Ready, values: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+        """All rows of it; like every query it sees what entities have changed."""
+        await self._flushed()
+        if (driver := await self._driven()) is not None:
+            return await driver.every(ready, values)
+        found = await self.session.execute(ready.statement, dict(values))
+        return [dict(row) for row in found.mappings()]
+
+    async def write(self, ready: Ready, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Carry it out for each of these rows, at once; it returns nothing."""
+        await self._flushed()
+        if len(rows) == 1 and (driver := await self._driven()) is not None:
+            await driver.every(ready, rows[0])
+        elif rows:
+            await self.session.execute(ready.statement, [dict(row) for row in rows])
+
+    async def _flushed(self) -> None:
+        if self.session.new or self.session.dirty or self.session.deleted:
+            await self.session.flush()
+
+    async def _driven(self) -> Driver | None:
+        """The session's own connection under it, once its transaction has begun there; None on SQLite."""
+        if self._driver is None and self.session.get_bind().dialect.name == "postgresql":
+            connection = await self.session.connection()
+            raw: Any = (await connection.get_raw_connection()).driver_connection
+            self._driver = Driver(raw, connection.dialect)
+        return self._driver if self._driver is not None and self._driver.begun else None
 
     async def one(self, statement: Statement) -> RowOf | None:
         return (await self.session.execute(statement)).first()
@@ -291,11 +282,13 @@ class Shelf(Generic[E]):
         self.work = work
         self.session = work.session
 
-    async def _one(self, statement: Select[E], *, hold: bool = False) -> E | None:
+    async def _one(
+        self, statement: Select[E], values: Mapping[str, Any] | None = None, *, hold: bool = False
+    ) -> E | None:
         """One entity; `hold` locks its row (a courtesy: SQLite has none, guards decide) and reads it afresh."""
         if hold:
             statement = statement.with_for_update().execution_options(populate_existing=True)
-        found = (await self.session.execute(statement)).scalar_one_or_none()
+        found = (await self.session.execute(statement, values)).scalar_one_or_none()
         if isinstance(found, Root):
             self.work.watch(found)
         return found

@@ -7,10 +7,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import CheckConstraint, ForeignKey, or_, select, update
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.base import Base, Invariant, Work
+from models.base import Base, Invariant, Work, table_of
 from models.figures import PushFigures
+from models.ready import Ready
 
 
 class Speech(Base):
@@ -35,29 +37,31 @@ class Heard:
     typed: bool
 
 
+def _opening(at: str, used: str) -> Ready:
+    statement = insert(table_of(Speech))
+    fresh, newer = statement.excluded[at], getattr(Speech, at)
+    statement = statement.on_conflict_do_update(
+        index_elements=["follower_id"], set_={at: fresh, used: 0}, where=or_(newer.is_(None), newer < fresh)
+    )
+    return Ready(statement, sets=("follower_id", "typed_used", "tapped_used", at))
+
+
+_OPENS = {"typed_at": _opening("typed_at", "typed_used"), "tapped_at": _opening("tapped_at", "tapped_used")}
+
+
 async def heard(work: Work, rows: list[Heard]) -> None:
     """Open the windows again; a new act renews its own allowance to the full."""
-    insert = work.insert
     latest: dict[tuple[int, bool], Heard] = {}
     for row in rows:
         known = latest.get((row.follower_id, row.typed))
         if known is None or known.at <= row.at:
             latest[(row.follower_id, row.typed)] = row
-    connection = await work.session.connection()
     for typed in (True, False):
-        at, used = ("typed_at", "typed_used") if typed else ("tapped_at", "tapped_used")
+        at = "typed_at" if typed else "tapped_at"
         mine = sorted((row for row in latest.values() if row.typed is typed), key=lambda row: row.follower_id)
-        if not mine:
-            continue
-        statement = insert(Speech)
-        fresh, newer = statement.excluded[at], getattr(Speech, at)
         # One statement for everybody: one of its own for each costs a hundred times as much (measured).
-        await connection.execute(
-            statement.on_conflict_do_update(
-                index_elements=["follower_id"], set_={at: fresh, used: 0}, where=or_(newer.is_(None), newer < fresh)
-            ),
-            [{"follower_id": row.follower_id, "typed_used": 0, "tapped_used": 0, at: row.at} for row in mine],
-        )
+        rows_ = [{"follower_id": row.follower_id, "typed_used": 0, "tapped_used": 0, at: row.at} for row in mine]
+        await work.write(_OPENS[at], rows_)
 
 
 async def spend(work: Work, follower_id: int, channel: str, figures: PushFigures, *, keep: int = 0) -> bool:

@@ -7,18 +7,19 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, insert, or_, select
 
 from models import freight, hold, pricing
 from models.address import Label
-from models.base import Contended, Invariant, Refusal, Work, draw, fresh_code
+from models.base import Contended, Invariant, Refusal, Work, draw, table_of
 from models.figures import Figures
 from models.freight import province_of
-from models.order import Order, OrderLine, OrderPlaced, Orders, QuantityOdd, TooManyUnpaid
+from models.order import Order, OrderLine, OrderPlaced, Orders, QuantityOdd, TooManyUnpaid, Unpaid
 from models.plays import Terms, Wish
 from models.pricing import Line, Quote, quote
 from models.product import Product, Sku, SoldOut
 from models.promise import promise
+from models.ready import Ready
 
 
 class InHand(Refusal):
@@ -82,10 +83,11 @@ async def place(
     ends = now + timedelta(minutes=terms.pay_minutes if terms else usual)
     if terms is not None and terms.pay_until is not None:
         ends = min(ends, terms.pay_until)
+    no, pay_code = await _names(work)
     order = await Orders(work).add(
         Order(
-            no=await _number(work),
-            pay_code=await fresh_code(work, Order.pay_code, "", 10),
+            no=no,
+            pay_code=pay_code,
             follower_id=follower_id,
             state="pending",
             goods_fen=sum_.goods_fen,
@@ -106,7 +108,7 @@ async def place(
             **promised.for_order(now, figures.zone, ships=any(i.product.ships for i in items)),
         )
     )
-    await Orders(work).put(OrderLine, [_row(order.id, item, line) for item, line in _paired(items, sum_.lines)])
+    await work.write(_LINE, [_row(order.id, item, line) for item, line in _paired(items, sum_.lines)])
     wishes = [*(terms.holds if terms else ()), *(Wish("stock", i.sku.id, i.quantity) for i in items)]
     await hold.hold_all(work, order, wishes, ends + timedelta(minutes=figures.order.hold_extra_minutes))
     order.tell(OrderPlaced(*order.facts(), sku_ids=tuple(i.sku.id for i in items), from_cart=from_cart))
@@ -116,7 +118,7 @@ async def place(
     return order, sum_
 
 
-async def _not_in_hand(work: Work, waiting: Sequence[Order], play: str, sku_id: int) -> None:
+async def _not_in_hand(work: Work, waiting: Sequence[Unpaid], play: str, sku_id: int) -> None:
     """InHand when one of these unpaid orders is of the same kind of play, for this spec.
 
     One person's messages are handled one after another, so nothing comes between this look and the new order.
@@ -128,20 +130,46 @@ async def _not_in_hand(work: Work, waiting: Sequence[Order], play: str, sku_id: 
         raise InHand(order=same[found.order_id])
 
 
-async def _number(work: Work) -> str:
-    """Eight drawn characters, letters and digits among them, so that no word and no amount looks like an order."""
+_NAMED = Ready(select(Order.id).where(or_(Order.no == bindparam("no"), Order.pay_code == bindparam("pay_code"))))
+
+
+async def _names(work: Work) -> tuple[str, str]:
+    """An order's number, and the code of its pay link.
+
+    The number is eight drawn characters, letters and digits among them, so that no word and no amount looks like one.
+    """
     for _ in range(40):
-        no = draw(8)
+        no, pay_code = draw(8), draw(10)
         if no.isalpha() or no.isdigit():
             continue
-        if await work.one(select(Order.id).where(Order.no == no)) is None:
-            return no
+        if await work.first(_NAMED, {"no": no, "pay_code": pay_code}) is None:
+            return no, pay_code
     raise Contended
 
 
 def _paired(items: Sequence[Item], lines: Sequence[Line]) -> list[tuple[Item, Line]]:
     by_id = {line.id: line for line in lines}
     return [(item, by_id[item.sku.id]) for item in items]
+
+
+_LINE = Ready(
+    insert(table_of(OrderLine)),
+    sets=(
+        "order_id",
+        "sku_id",
+        "code",
+        "name",
+        "spec",
+        "unit",
+        "quantity",
+        "list_fen",
+        "discount_fen",
+        "amount_fen",
+        "ships",
+        "returns",
+        "back_at",
+    ),
+)
 
 
 def _row(order_id: int, item: Item, line: Line) -> dict[str, Any]:

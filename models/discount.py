@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, or_, select, update
+from sqlalchemy import CheckConstraint, ForeignKey, Index, bindparam, or_, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, Glance, Invariant, Reader, Refusal, Shelf
+from models.ready import Ready
 
 MOST_PERCENT = 90
 
@@ -64,21 +65,23 @@ def sane(percent: int, ends: datetime, now: datetime) -> None:
         raise DiscountOdd(field="until")
 
 
+_BEST = Ready(
+    select(TimedDiscount.product_id, TimedDiscount.percent, TimedDiscount.ends)
+    .where(
+        or_(TimedDiscount.product_id.is_(None), TimedDiscount.product_id == bindparam("product")),
+        TimedDiscount.begins <= bindparam("now"),
+        TimedDiscount.ends > bindparam("now"),
+        TimedDiscount.stopped.is_(None),
+    )
+    .order_by(TimedDiscount.percent.desc(), TimedDiscount.id)
+    .limit(1)
+)
+
+
 async def running(reader: Reader, product_ids: Collection[int], now: datetime) -> Mapping[int, Running]:
     """The best discount that runs now on each of these products; products without one are left out."""
-    rows = await reader.all(
-        select(TimedDiscount.product_id, TimedDiscount.percent, TimedDiscount.ends)
-        .where(
-            or_(TimedDiscount.product_id.is_(None), TimedDiscount.product_id.in_(sorted(product_ids))),
-            TimedDiscount.begins <= now,
-            TimedDiscount.ends > now,
-            TimedDiscount.stopped.is_(None),
-        )
-        .order_by(TimedDiscount.percent.desc(), TimedDiscount.id)
-    )
-    found = [Running(*row) for row in rows]
-    best = {i: next((d for d in found if d.product_id in (i, None)), None) for i in product_ids}
-    return {i: discount for i, discount in best.items() if discount is not None}
+    best = {i: await reader.first(_BEST, {"product": i, "now": now}) for i in product_ids}
+    return {i: Running(**row) for i, row in best.items() if row is not None}
 
 
 class Discounts(Shelf[TimedDiscount]):

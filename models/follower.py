@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import String, UniqueConstraint, and_, bindparam, func, join, select, true
+from sqlalchemy import String, UniqueConstraint, and_, bindparam, func, join, select, true, update
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.base import Base, Glance, Invariant, Ready, Shelf
+from models.base import Base, Glance, Invariant, Shelf, table_of
 from models.inbox import Inbox
+from models.ready import Ready
 from models.talk import Talk
 
 FRIEND = "朋友"
@@ -67,6 +68,25 @@ class Visit:
     answer: dict[str, Any] | None
 
 
+@dataclass(frozen=True)
+class Held:
+    """A talk whose row is locked, as the last changing answer left it."""
+
+    number: int
+    state: dict[str, Any]
+    missed: int
+
+
+_WHO = ("channel", "account", "who")
+_KNOWN = select(Follower).where(*(getattr(Follower, name) == bindparam(name) for name in _WHO))
+_TALK = Ready(
+    select(Talk.number, Talk.state, Talk.missed).where(Talk.follower_id == bindparam("follower")).with_for_update()
+)
+_LEAVE = Ready(
+    update(table_of(Talk)).where(Talk.follower_id == bindparam("follower")), sets=("number", "state", "missed")
+)
+
+
 class Followers(Shelf[Follower]):
     """The shop's followers, for the changing path."""
 
@@ -88,24 +108,26 @@ class Followers(Shelf[Follower]):
         return found
 
     async def _known(self, channel: str, account: str, who: str) -> Follower | None:
-        return await self._one(
-            select(Follower).where(Follower.channel == channel, Follower.account == account, Follower.who == who)
-        )
+        return await self._one(_KNOWN, {"channel": channel, "account": account, "who": who})
 
-    async def talk(self, follower_id: int) -> Talk:
+    async def talk(self, follower_id: int) -> Held:
         """The talk of a follower, its row locked, so that one person's messages are handled one after another."""
-        statement = select(Talk).where(Talk.follower_id == follower_id).with_for_update()
-        held = statement.execution_options(populate_existing=True)
-        known = (await self.session.execute(held)).scalar_one_or_none()
+        known = await self.work.first(_TALK, {"follower": follower_id})
         if known is not None:
-            return known
+            return Held(**known)
         insert = self.work.insert
         await self.session.execute(
             insert(Talk)
             .values(follower_id=follower_id, number=0, state={}, missed=0)
             .on_conflict_do_nothing(index_elements=["follower_id"])
         )
-        return (await self.session.execute(held)).scalar_one()
+        made = await self.work.first(_TALK, {"follower": follower_id})
+        assert made is not None
+        return Held(**made)
+
+    async def leave(self, follower_id: int, talk: Held) -> None:
+        """The talk as this answer leaves it."""
+        await self.work.write(_LEAVE, [{"follower": follower_id, **vars(talk)}])
 
     async def by_id(self, follower_id: int) -> Follower | None:
         return await self.session.get(Follower, follower_id)

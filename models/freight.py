@@ -17,6 +17,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from models.base import Base, Glance, Invariant, Json, Reader, Refusal, Shelf
 from models.figures import Figures
 from models.prices import fen
+from models.ready import Ready
 from models.regions import regions, short_name
 
 PIECE, WEIGHT = "piece", "weight"
@@ -218,25 +219,22 @@ class FreightZone(Base):
     free_from_fen: Mapped[int | None]
 
 
+_ZONES = ("provinces", "first", "first_fen", "further", "further_fen", "free_from_fen")
+_IN_FORCE = Ready(
+    select(FreightTemplate.by, *(getattr(FreightZone, name) for name in _ZONES))
+    .join(FreightZone, FreightZone.template_id == FreightTemplate.id)
+    .where(FreightTemplate.state == "on")
+    .order_by(FreightZone.place)
+)
+
+
 async def tariff(reader: Reader, figures: Figures) -> Tariff:
     """The template in force, else the shop's figures."""
-    rows = await reader.all(
-        select(
-            FreightTemplate.by,
-            FreightZone.provinces,
-            FreightZone.first,
-            FreightZone.first_fen,
-            FreightZone.further,
-            FreightZone.further_fen,
-            FreightZone.free_from_fen,
-        )
-        .join(FreightZone, FreightZone.template_id == FreightTemplate.id)
-        .where(FreightTemplate.state == "on")
-        .order_by(FreightZone.place)
-    )
+    rows = await reader.every(_IN_FORCE, {})
     if not rows:
         return plain_tariff(figures)
-    return Tariff(rows[0].by, tuple(Zone(tuple(row.provinces), *row[2:]) for row in rows))
+    zones = (Zone(tuple(row["provinces"]), *(row[name] for name in _ZONES[1:])) for row in rows)
+    return Tariff(rows[0]["by"], tuple(zones))
 
 
 class Freights(Shelf[FreightTemplate]):

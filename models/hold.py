@@ -14,6 +14,7 @@ from models import groupbuy, product
 from models.base import Base, Contended, Invariant, Work, table_of
 from models.plays import Wish
 from models.product import Sku
+from models.ready import Ready
 
 
 class Hold(Base):
@@ -103,21 +104,16 @@ def in_turn(wishes: Iterable[Wish]) -> list[Wish]:
     ]
 
 
+_HOLD = Ready(insert(table_of(Hold)), sets=("order_id", "kind", "thing", "quantity", "until", "state"))
+
+
 async def hold_all(work: Work, order: Any, wishes: Iterable[Wish], until: datetime) -> None:
     """Hold all that an order (with `id`, `follower_id`) wants; Contended, or the play's refusal, when one is gone."""
     for wish in in_turn(wishes):
         claim = Claim(order.id, order.follower_id, wish.thing, wish.quantity)
         await KINDS[wish.kind].reserve(work, claim)
-        await work.session.execute(
-            insert(table_of(Hold)).values(
-                order_id=order.id,
-                kind=wish.kind,
-                thing=wish.thing,
-                quantity=wish.quantity,
-                until=until,
-                state="held",
-            )
-        )
+        thing = {"kind": wish.kind, "thing": wish.thing, "quantity": wish.quantity}
+        await work.write(_HOLD, [{"order_id": order.id, **thing, "until": until, "state": "held"}])
 
 
 async def take_all(work: Work, order: Any) -> None:

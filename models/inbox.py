@@ -6,9 +6,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Index, UniqueConstraint, bindparam, delete, select, update
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, Invariant, Moment, Work, table_of
+from models.ready import Ready
 from models.seal import SealedJson
 
 KEPT = timedelta(hours=72)
@@ -29,19 +31,23 @@ class Inbox(Base):
     answer: Mapped[dict[str, Any] | None] = mapped_column(SealedJson)
 
 
+_NOTE = Ready(
+    insert(table_of(Inbox))
+    .on_conflict_do_nothing(index_elements=["channel", "account", "who", "key"])
+    .returning(Inbox.id),
+    sets=("channel", "account", "who", "key", "heard"),
+)
+_KEEP = Ready(update(table_of(Inbox)).where(Inbox.id == bindparam("noted")), sets=("answer",))
+
+
 async def note(work: Work, channel: str, account: str, who: str, key: str) -> int | None:
     """Write the message down; None when it is there already.
 
     A second delivery waits here until the first has committed, and then finds its answer.
     """
-    insert = work.insert
-    statement = (
-        insert(Inbox)
-        .values(channel=channel, account=account, who=who, key=key, heard=work.now)
-        .on_conflict_do_nothing(index_elements=["channel", "account", "who", "key"])
-        .returning(Inbox.id)
-    )
-    return (await work.session.execute(statement)).scalar_one_or_none()
+    noted = {"channel": channel, "account": account, "who": who, "key": key, "heard": work.now}
+    row = await work.first(_NOTE, noted)
+    return row["id"] if row is not None else None
 
 
 async def answered(work: Work, channel: str, account: str, who: str, key: str) -> dict[str, Any]:
@@ -54,7 +60,7 @@ async def answered(work: Work, channel: str, account: str, who: str, key: str) -
 
 async def keep(work: Work, inbox_id: int, answer: dict[str, Any]) -> None:
     """Keep the answer with its message."""
-    await work.session.execute(update(table_of(Inbox)).where(Inbox.id == inbox_id).values(answer=answer))
+    await work.write(_KEEP, [{"noted": inbox_id, "answer": answer}])
 
 
 async def sweep(work: Work, limit: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,6 +14,7 @@ from sqlalchemy import (
     bindparam,
     exists,
     func,
+    or_,
     select,
     text,
 )
@@ -22,6 +24,7 @@ from models import hold
 from models.base import Contended, Invariant, Moment, Refusal, Root, Shelf
 from models.orderline import EDGES, OPEN_TO_CHANGE, PAID, UNPAID, WORDS, OrderLine, OrderMove
 from models.ordernews import OrderClosed, OrderCompleted, OrderNews, OrderPaid, OrderPlaced, OrderReady, OrderShipped
+from models.ready import Ready
 from models.seal import Sealed
 
 PICKED_UP: Any = dict.fromkeys(("sqlite_where", "postgresql_where"), text("pickup_code <> ''"))
@@ -264,6 +267,15 @@ class Order(Root):
         return (self.id, self.no, self.follower_id, self.play, self.group_id)
 
 
+@dataclass(frozen=True)
+class Unpaid:
+    """An order that waits for its payment, as far as another one has to know of it."""
+
+    id: int
+    no: str
+    play: str
+
+
 class Orders(Shelf[Order]):
     """The orders, for the changing path."""
 
@@ -296,12 +308,9 @@ class Orders(Shelf[Order]):
         """The order that is fetched with this code, its row locked."""
         return self._known(await self._one(select(Order).where(Order.pickup_code == code), hold=True), code)
 
-    async def unpaid_of(self, follower_id: int) -> list[Order]:
+    async def unpaid_of(self, follower_id: int) -> list[Unpaid]:
         """What waits for this person's payment, oldest first."""
-        found = await self.session.execute(
-            select(Order).where(Order.follower_id == follower_id, Order.state.in_(UNPAID)).order_by(Order.id)
-        )
-        return list(found.scalars())
+        return [Unpaid(**row) for row in await self.work.every(_UNPAID, {"follower": follower_id})]
 
     async def of_group(self, group_id: int) -> list[Order]:
         """The orders of a group, oldest first, rows locked."""
@@ -341,6 +350,13 @@ class Orders(Shelf[Order]):
         if found is None:
             raise NoSuchOrder(order=no)
         return found
+
+
+_UNPAID = Ready(
+    select(Order.id, Order.no, Order.play)
+    .where(Order.follower_id == bindparam("follower"), or_(*(Order.state == state for state in UNPAID)))
+    .order_by(Order.id)
+)
 
 
 def _mine(no: str, follower_id: int) -> Any:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
@@ -21,7 +23,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.base import Base, Contended, Glance, Invariant, Json, Ready, Refusal, Root, Shelf, Work
+from models.base import Base, Contended, Glance, Invariant, Json, Refusal, Root, Shelf, Work, table_of
+from models.ready import Ready
 
 FEW = 3  # 仅剩 n is said from here down
 MOST_FEN = 100_000_000
@@ -108,56 +111,85 @@ def stock_word(left: int) -> str:
     return "售罄" if left <= 0 else f"仅剩 {left}" if left <= FEW else "有货"
 
 
+_MANY: Any = bindparam("many", type_=BigInteger())
+
+
+@cache
+def _shift(guard: Callable[[Any], Any], **steps: int) -> Ready:
+    """The update under this guard, compiled once; `steps` says which numbers go up (1) and down (-1) by how many."""
+    sku = table_of(Sku)
+    return Ready(
+        update(sku)
+        .where(Sku.id == bindparam("sku"), guard(_MANY))
+        .values({name: sku.c[name] + _MANY if step > 0 else sku.c[name] - _MANY for name, step in steps.items()})
+        .returning(Sku.product_id, Sku.on_hand, Sku.held)
+    )
+
+
 async def reserve(work: Work, sku_id: int, quantity: int) -> None:
     """Hold `quantity` of a spec by one conditional update; Contended when there are fewer left."""
-    await _shift(work, sku_id, quantity, room_for(quantity), held=Sku.held + quantity)
+    await _shifted(work, sku_id, _shift(room_for, held=1), quantity, taken=quantity)
 
 
-def room_for(quantity: int) -> Any:
+def room_for(quantity: Any) -> Any:
     """The guard of promise 1: without it the shop oversells."""
     return Sku.on_hand - Sku.held >= quantity
 
 
+def _so_many_held(quantity: Any) -> Any:
+    return Sku.held >= quantity
+
+
+def _held_remain(by: Any) -> Any:
+    return Sku.on_hand + by >= Sku.held
+
+
 async def release(work: Work, sku_id: int, quantity: int) -> None:
     """Give back what was held."""
-    await _shift(work, sku_id, -quantity, Sku.held >= quantity, held=Sku.held - quantity)
+    await _shifted(work, sku_id, _shift(_so_many_held, held=-1), quantity, taken=-quantity)
 
 
 async def take(work: Work, sku_id: int, quantity: int) -> None:
     """What was held has been paid for: it leaves the stock."""
-    await _shift(work, sku_id, 0, Sku.held >= quantity, held=Sku.held - quantity, on_hand=Sku.on_hand - quantity)
+    await _shifted(work, sku_id, _shift(_so_many_held, held=-1, on_hand=-1), quantity, taken=0)
 
 
 async def adjust(work: Work, sku_id: int, by: int) -> None:
     """More or fewer on hand; Contended when fewer would remain than are held."""
-    await _shift(work, sku_id, -by, Sku.on_hand + by >= Sku.held, on_hand=Sku.on_hand + by)
+    await _shifted(work, sku_id, _shift(_held_remain, on_hand=1), by, taken=-by)
 
 
-async def _shift(work: Work, sku_id: int, taken: int, guard: Any, **values: Any) -> None:
-    changed = await work.session.execute(
-        update(Sku)
-        .where(Sku.id == sku_id, guard)
-        .values(**values)
-        .returning(Sku.product_id, Sku.on_hand, Sku.held)
-        .execution_options(synchronize_session=False)
-    )
-    row = changed.first()
+async def _shifted(work: Work, sku_id: int, shift: Ready, many: int, *, taken: int) -> None:
+    row = await work.first(shift, {"sku": sku_id, "many": many})
     if row is None:
         raise Contended
-    after = row.on_hand - row.held
+    after = row["on_hand"] - row["held"]
     # The catalogue in the processes holds a word, not a number: touch it only when the word changes.
     if taken and stock_word(after) != stock_word(after + taken):
-        await touch(work, row.product_id)
+        await touch(work, row["product_id"])
+
+
+_TOUCH = Ready(update(table_of(Product)).where(Product.id == bindparam("product")), sets=("changed",))
 
 
 async def touch(work: Work, product_id: int) -> None:
     """The catalogue is to read this product again."""
-    await work.session.execute(
-        update(Product)
-        .where(Product.id == product_id)
-        .values(changed=work.now)
-        .execution_options(synchronize_session=False)
-    )
+    await work.write(_TOUCH, [{"product": product_id, "changed": work.now}])
+
+
+_BY_CODE = select(Product).where(Product.code == bindparam("code"))
+_SPECS = (
+    select(Sku)
+    .where(Sku.product_id == bindparam("product"))
+    .order_by(Sku.place, Sku.id)
+    .execution_options(populate_existing=True)
+)
+_SPEC = (
+    select(Product, Sku)
+    .join(Sku, Sku.product_id == Product.id)
+    .where(Sku.id == bindparam("sku"))
+    .execution_options(populate_existing=True)
+)
 
 
 class Products(Shelf[Product]):
@@ -167,7 +199,7 @@ class Products(Shelf[Product]):
 
     async def get(self, code: str) -> Product:
         """A product of any state; NotForSale when there is none of this code."""
-        found = await self._one(select(Product).where(Product.code == code))
+        found = await self._one(_BY_CODE, {"code": code})
         if found is None:
             raise NotForSale(product=code)
         return found
@@ -180,22 +212,12 @@ class Products(Shelf[Product]):
 
     async def skus(self, product_id: int) -> list[Sku]:
         """The specs in the order in which they are offered."""
-        found = await self.session.execute(
-            select(Sku)
-            .where(Sku.product_id == product_id)
-            .order_by(Sku.place, Sku.id)
-            .execution_options(populate_existing=True)
-        )
+        found = await self.session.execute(_SPECS, {"product": product_id})
         return list(found.scalars())
 
     async def sku(self, sku_id: int) -> tuple[Product, Sku]:
         """A spec with its product, read afresh."""
-        found = await self.session.execute(
-            select(Product, Sku)
-            .join(Sku, Sku.product_id == Product.id)
-            .where(Sku.id == sku_id)
-            .execution_options(populate_existing=True)
-        )
+        found = await self.session.execute(_SPEC, {"sku": sku_id})
         row = found.first()
         if row is None:
             raise NotForSale(product="")

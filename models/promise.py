@@ -13,6 +13,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from models.base import Base, Glance, Invariant, Reader, Work
 from models.figures import Figures
 from models.product import Product
+from models.ready import Ready
 
 LONGEST_HOURS = 30 * 24
 
@@ -60,14 +61,17 @@ class Promise:
         return {"cutoff_at": until.astimezone(now.tzinfo), "cutoff_due": night.astimezone(now.tzinfo)}
 
 
+_NEWEST = Ready(
+    select(PromiseRow.hours, PromiseRow.cutoff, PromiseRow.rests_until, PromiseRow.notice)
+    .order_by(PromiseRow.id.desc())
+    .limit(1)
+)
+
+
 async def promise(reader: Reader, figures: Figures) -> Promise:
     """What is promised now."""
-    row = await reader.one(
-        select(PromiseRow.hours, PromiseRow.cutoff, PromiseRow.rests_until, PromiseRow.notice)
-        .order_by(PromiseRow.id.desc())
-        .limit(1)
-    )
-    return Promise(*row) if row is not None else Promise(figures.order.promise_hours)
+    row = await reader.first(_NEWEST, {})
+    return Promise(**row) if row is not None else Promise(figures.order.promise_hours)
 
 
 async def rest(work: Work, until: datetime | None, notice: str, figures: Figures) -> None:

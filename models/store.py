@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,7 +15,8 @@ from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.pool import StaticPool
 
-from models.base import Reader, Ready, RowOf, Statement
+from models.base import Reader, RowOf, Statement
+from models.ready import FAILURES, Ready
 
 BUSY_MS = 10_000
 LOCK_MS = 4_000
@@ -87,7 +89,7 @@ class Store:
 def _away() -> Iterator[None]:
     try:
         yield
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as failure:
+    except FAILURES as failure:
         raise Away(type(failure).__name__) from failure
 
 
@@ -150,6 +152,12 @@ class _PostgresReader:
             return await self._among_others(ready, values)
         return await self._alone(ready, values)
 
+    async def every(self, ready: Ready, values: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+        ready.prepare(self._engine.dialect)
+        with _away():
+            pool = self._pool or await self._open()
+            return [ready.taken(row) for row in await pool.fetch(ready.sql, *ready.given(values))]
+
     async def _alone(self, ready: Ready, values: Mapping[str, Any]) -> Mapping[str, Any] | None:
         with _away():
             pool = self._pool or await self._open()
@@ -201,7 +209,7 @@ class _PostgresReader:
             if self._pool is None:
                 dsn = self._engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
                 self._pool = await asyncpg.create_pool(
-                    dsn, min_size=1, max_size=8, server_settings=self._settings, init=_plain_json, reset=_nothing
+                    dsn, min_size=1, max_size=8, server_settings=self._settings, init=_json, reset=_nothing
                 )
         return self._pool
 
@@ -211,10 +219,10 @@ class _PostgresReader:
             await self._pool.close()
 
 
-async def _plain_json(connection: Any) -> None:
-    # As SQLAlchemy's types expect it: they read the text themselves.
+async def _json(connection: Any) -> None:
+    # As SQLAlchemy's types expect it of this driver: they write the text themselves, and the driver reads it.
     for name in ("json", "jsonb"):
-        await connection.set_type_codec(name, schema="pg_catalog", encoder=str, decoder=str)
+        await connection.set_type_codec(name, schema="pg_catalog", encoder=str, decoder=json.loads)
 
 
 async def _nothing(connection: Any) -> None:
@@ -247,13 +255,17 @@ class _SqliteReader:
         return self._connect().execute(statement).first()
 
     async def first(self, ready: Ready, values: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        found = await self.every(ready, values)
+        return found[0] if found else None
+
+    async def every(self, ready: Ready, values: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
         raw: Any = self._connect().connection.dbapi_connection
         ready.prepare(self._engine.dialect)
         try:
-            found = raw.execute(ready.sql, ready.given(values)).fetchone()
+            found = raw.execute(ready.sql, ready.given(values)).fetchall()
         except sqlite3.Error as failure:
             raise Away(type(failure).__name__) from failure
-        return None if found is None else ready.taken(found)
+        return [ready.taken(row) for row in found]
 
     def close(self) -> None:
         if self._connection is not None:
