@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 import json
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
@@ -291,7 +290,7 @@ class Desk:
         followers = Followers(work)
         me = await followers.meet(told.channel, told.account, told.who, work.now)
         row = await followers.talk(me.id)
-        visit = Visit(_me(me), row.number, copy.deepcopy(row.state), row.missed, False, None)
+        visit = Visit(_me(me), row.number, row.state, row.missed, False, None)
         talking, lost = overlaid(visit, recalled)
         await self._heard_now(work, me.id, told)
         kept: list[Any] = [me]

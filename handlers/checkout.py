@@ -23,7 +23,7 @@ from models.order import Order
 from models.orderglance import OrderGlance
 from models.prices import yuan
 from models.pricing import Quote
-from models.product import NotForSale, ProductGlance, Products, Sku, SoldOut
+from models.product import ProductGlance, Products, Sku, SoldOut
 from models.words import counted, number, plain, quantity, unfill
 
 S = TypeVar("S", Sku, Spec)
@@ -58,12 +58,8 @@ async def buy(wish: Buy, me: Follower, products: Products, figures: Figures, cat
     """One product: which spec, how many; then it is an order of one line."""
     if not wish.product:
         return reply("checkout/which_product", Choice("看看商品", Browse()))
-    product = await products.get(wish.product)
-    product.on_shelf()
+    product, skus = await products.offered(wish.product)
     wish = _numbered(wish)
-    skus = await products.skus(product.id)
-    if not skus:
-        raise NotForSale(product=wish.product)
     if wish.play == "group:new":
         goods = catalog.get(product.code)
         on_offer = {deal.sku_id for deal in goods.deals} if goods else set()

@@ -204,6 +204,7 @@ class Work:
         self._roots: list[Root] = []
         self._news: list[Event] = []
         self._driver: Driver | None = None
+        self._begun = False  # the session's connection is here, and its transaction has begun
 
     def watch(self, root: Root) -> None:
         if not any(r is root for r in self._roots):
@@ -241,15 +242,16 @@ class Work:
     async def every(self, ready: Ready, values: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
         """All rows of it; like every query it sees what entities have changed."""
         await self._flushed()
-        if (driver := await self._driven()) is not None:
+        if (driver := self._driven()) is not None:
             return await driver.every(ready, values)
         found = await self.session.execute(ready.statement, dict(values))
+        self._begun = True
         return [dict(row) for row in found.mappings()]
 
     async def write(self, ready: Ready, rows: Sequence[Mapping[str, Any]]) -> None:
         """Carry it out for each of these rows, at once; it returns nothing."""
         await self._flushed()
-        if len(rows) == 1 and (driver := await self._driven()) is not None:
+        if len(rows) == 1 and (driver := self._driven()) is not None:
             await driver.every(ready, rows[0])
         elif rows:
             await self.session.execute(ready.statement, [dict(row) for row in rows])
@@ -258,13 +260,12 @@ class Work:
         if self.session.new or self.session.dirty or self.session.deleted:
             await self.session.flush()
 
-    async def _driven(self) -> Driver | None:
-        """The session's own connection under it, once its transaction has begun there; None on SQLite."""
-        if self._driver is None and self.session.get_bind().dialect.name == "postgresql":
-            connection = await self.session.connection()
-            raw: Any = (await connection.get_raw_connection()).driver_connection
-            self._driver = Driver(raw, connection.dialect)
-        return self._driver if self._driver is not None and self._driver.begun else None
+    def _driven(self) -> Driver | None:
+        """The driver under the session's own connection, once its transaction has begun; None on SQLite."""
+        if self._driver is None and self._begun and self.session.get_bind().dialect.name == "postgresql":
+            connection = self.session.sync_session.connection()
+            self._driver = Driver(connection.connection.driver_connection, connection.dialect)
+        return self._driver
 
     async def one(self, statement: Statement) -> RowOf | None:
         return (await self.session.execute(statement)).first()

@@ -178,6 +178,13 @@ async def touch(work: Work, product_id: int) -> None:
 
 
 _BY_CODE = select(Product).where(Product.code == bindparam("code"))
+_OFFERED = (
+    select(Product, Sku)
+    .outerjoin(Sku, Sku.product_id == Product.id)
+    .where(Product.code == bindparam("code"))
+    .order_by(Sku.place, Sku.id)
+    .execution_options(populate_existing=True)
+)
 _SPECS = (
     select(Sku)
     .where(Sku.product_id == bindparam("product"))
@@ -197,6 +204,10 @@ class Products(Shelf[Product]):
 
     entity = Product
 
+    def __init__(self, work: Work) -> None:
+        super().__init__(work)
+        self._read: dict[int, tuple[Product, Sku]] = {}  # a shelf is of one try of a step: the next reads afresh
+
     async def get(self, code: str) -> Product:
         """A product of any state; NotForSale when there is none of this code."""
         found = await self._one(_BY_CODE, {"code": code})
@@ -210,13 +221,27 @@ class Products(Shelf[Product]):
             raise NotForSale(product=code)
         return found
 
+    async def offered(self, code: str) -> tuple[Product, list[Sku]]:
+        """A product that followers may buy, with its specs as they are offered; NotForSale for any other."""
+        rows = (await self.session.execute(_OFFERED, {"code": code})).all()
+        if not rows:
+            raise NotForSale(product=code)
+        product, skus = rows[0][0], [row[1] for row in rows if row[1] is not None]
+        product.on_shelf()
+        if not skus:
+            raise NotForSale(product=code)
+        self._read |= {sku.id: (product, sku) for sku in skus}
+        return product, skus
+
     async def skus(self, product_id: int) -> list[Sku]:
         """The specs in the order in which they are offered."""
         found = await self.session.execute(_SPECS, {"product": product_id})
         return list(found.scalars())
 
     async def sku(self, sku_id: int) -> tuple[Product, Sku]:
-        """A spec with its product, read afresh."""
+        """A spec with its product, read in this step."""
+        if sku_id in self._read:
+            return self._read[sku_id]
         found = await self.session.execute(_SPEC, {"sku": sku_id})
         row = found.first()
         if row is None:

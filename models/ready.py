@@ -63,11 +63,6 @@ class Driver:
         self._connection = connection
         self._dialect = dialect
 
-    @property
-    def begun(self) -> bool:
-        """Whether the transaction has begun here: it does with the session's first statement."""
-        return bool(self._connection.is_in_transaction())
-
     async def every(self, ready: Ready, values: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
         """All rows; fails as the session would."""
         ready.prepare(self._dialect)

@@ -18,11 +18,14 @@ from sqlalchemy.exc import DBAPIError, OperationalError, StatementError
 from sqlalchemy.ext.asyncio import AsyncSession
 from town import Blank
 
+from models import inbox
 from models.address import Address
-from models.base import Moment, earlier
+from models.base import Moment, Work, earlier
+from models.figures import Figures
 from models.follower import Follower, FollowerGlance, Visit
 from models.inbox import Inbox
 from models.product import Sku
+from models.promise import PromiseRow, promise
 from models.seal import Keys, Sealed
 from models.store import READS, Store
 from models.talk import Talk
@@ -31,6 +34,7 @@ from models.tick import Tick
 NOON = datetime(2026, 3, 2, 4, 0, tzinfo=UTC)
 CHINA = timezone(timedelta(hours=8))
 HERE = sqlite.dialect()
+FIGURES = Figures()
 MOMENTS = (
     NOON,
     datetime(2026, 3, 2, 12, 0, 0, 1, tzinfo=CHINA),
@@ -214,6 +218,21 @@ async def test_who_hangs_up_keeps_nobody_waiting(store: Store) -> None:
         reads[gone].cancel()
         found = await asyncio.wait_for(asyncio.gather(*reads, return_exceptions=True), 5)
         assert sum(isinstance(one, Visit) for one in found) >= 19
+
+
+async def test_what_is_asked_of_the_driver_is_asked_in_the_steps_own_transaction(store: Store) -> None:
+    """It sees what an entity has changed and nobody has written yet, and is undone with everything else."""
+    async with store.session() as session:
+        work = Work(session, NOON)
+        assert (await promise(work, FIGURES)).hours == FIGURES.order.promise_hours
+        session.add(PromiseRow(made=NOON, hours=7, cutoff="", notice=""))
+        assert (await promise(work, FIGURES)).hours == 7
+        assert await inbox.note(work, "wechat", "gh", "o1", "1") is not None
+        assert await inbox.note(work, "wechat", "gh", "o1", "1") is None
+        assert (await promise(store.reader, FIGURES)).hours == FIGURES.order.promise_hours
+        await session.rollback()
+    async with store.session() as session:
+        assert await inbox.note(Work(session, NOON), "wechat", "gh", "o1", "1") is not None
 
 
 async def test_a_failed_statement_does_not_say_what_it_was_to_write(store: Store) -> None:
