@@ -351,8 +351,9 @@ INVARIANTS = (
         "what is on its way to a buyer has been taken from the shelf",
         select(Order.id).where(
             Order.state.in_(PAID),
-            exists().where(Hold.order_id == Order.id, Hold.kind != "spec", Hold.state != "taken").correlate(Order),
-            exists().where(Hold.order_id == Order.id, Hold.state != "taken", ~_stays_here).correlate(Order),
+            exists()
+            .where(Hold.order_id == Order.id, Hold.kind != "spec", Hold.state != "taken", ~_stays_here)
+            .correlate(Order),
         ),
     ),
 )

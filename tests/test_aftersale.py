@@ -157,6 +157,18 @@ async def test_one_line_of_two_stays_here_and_the_rest_is_shipped(town: Town) ->
 
 
 @here
+async def test_one_line_stays_here_while_the_other_waits_to_be_paid_for_and_nothing_is_odd(town: Town) -> None:
+    boss, mei = await town.owner(), await customer(town, "小美")
+    no = await two_lines(town, mei)
+    await mei.says(f"退款 {no} 不想要了")
+    await mei.says("3")
+    await confirms(boss, f"同意 {no}")
+    await mei.says(f"换规格 {no} 100g 罐装")
+    assert "补差价" in (await mei.says("1")).text
+    assert not await broken(town)
+
+
+@here
 async def test_all_lines_at_once_give_back_everything_that_was_paid(town: Town) -> None:
     boss, mei = await town.owner(), await customer(town, "小美")
     no = await two_lines(town, mei)
