@@ -261,8 +261,8 @@ class Work:
             await self.session.flush()
 
     def _driven(self) -> Driver | None:
-        """The driver under the session's own connection, once its transaction has begun; None on SQLite."""
-        if self._driver is None and self._begun and self.session.get_bind().dialect.name == "postgresql":
+        """The driver under the session's own connection, once its transaction has begun."""
+        if self._driver is None and self._begun:
             connection = self.session.sync_session.connection()
             self._driver = Driver(connection.connection.driver_connection, connection.dialect)
         return self._driver

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,7 +10,8 @@ import asyncpg
 from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, sqlite3.Error)
+BROKEN = (asyncpg.IntegrityConstraintViolationError, sqlite3.IntegrityError)
 
 
 class Ready:
@@ -24,7 +26,7 @@ class Ready:
         self.statement = statement
         self.together = together
         self._sets = sets
-        self._dialect: Dialect | None = None
+        self._dialect = ""
         self.sql = ""
         self._in: list[tuple[str, Any]] = []
         self._fixed: dict[str, Any] = {}
@@ -32,12 +34,12 @@ class Ready:
 
     def prepare(self, dialect: Dialect) -> None:
         """Compile for this dialect, unless that was done already."""
-        if self._dialect is dialect:
+        if self._dialect == dialect.name:
             return
         compiled: Any = self.statement.compile(dialect=dialect, column_keys=self._sets or None)
         if self.together is not None and dialect.name == "postgresql":
             self.together.prepare(dialect)
-        self.sql, self._dialect = str(compiled), dialect
+        self.sql, self._dialect = str(compiled), dialect.name
         binds = [(name, compiled.binds[name]) for name in compiled.positiontup or ()]
         self._in = [(name, bind.type.dialect_impl(dialect).bind_processor(dialect)) for name, bind in binds]
         self._fixed = {name: bind.value for name, bind in binds if not bind.required}
@@ -57,18 +59,27 @@ class Ready:
 
 
 class Driver:
-    """PostgreSQL's driver under a session's connection: in the same transaction, without SQLAlchemy in between."""
+    """The driver under a session's connection: in the same transaction, without SQLAlchemy in between."""
 
     def __init__(self, connection: Any, dialect: Dialect) -> None:
         self._connection = connection
         self._dialect = dialect
+        self._rows = self._sqlite if dialect.name == "sqlite" else self._postgres
 
     async def every(self, ready: Ready, values: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
         """All rows; fails as the session would."""
         ready.prepare(self._dialect)
         try:
-            rows = await self._connection.fetch(ready.sql, *ready.given(values))
+            rows = await self._rows(ready.sql, ready.given(values))
         except FAILURES as failure:
-            kind = IntegrityError if isinstance(failure, asyncpg.IntegrityConstraintViolationError) else DBAPIError
+            kind = IntegrityError if isinstance(failure, BROKEN) else DBAPIError
             raise kind(None, None, failure, hide_parameters=True) from failure
         return [ready.taken(row) for row in rows]
+
+    async def _postgres(self, sql: str, given: list[Any]) -> Sequence[Sequence[Any]]:
+        rows: Sequence[Sequence[Any]] = await self._connection.fetch(sql, *given)
+        return rows
+
+    async def _sqlite(self, sql: str, given: list[Any]) -> Sequence[Sequence[Any]]:
+        rows: Sequence[Sequence[Any]] = await self._connection.execute_fetchall(sql, given)
+        return rows

@@ -17,6 +17,7 @@ from sqlalchemy.pool import StaticPool
 
 from models.base import Reader, RowOf, Statement
 from models.ready import FAILURES, Ready
+from models.sqlite import shorten
 
 BUSY_MS = 10_000
 LOCK_MS = 4_000
@@ -287,6 +288,8 @@ def _pragmas(connection: Any, _record: Any) -> None:
 
 
 def _sqlite_writer(engine: AsyncEngine) -> None:
+    shorten(engine)
+
     @event.listens_for(engine.sync_engine, "connect")
     def connected(connection: Any, record: Any) -> None:
         connection.isolation_level = None  # we say BEGIN ourselves

@@ -1,11 +1,13 @@
 """Starts the real shop in processes of its own that may be killed: one parent that knows everything, a fork for each.
 
 Lines of JSON on stdin, one a life: {"port": 8080, "dies": {"till.close.asked": 1}, …}. On stdout: {"up": pid}
-when the doors are open, {"down": status} when it has ended. POST /test/until?offset=seconds moves the shop's clock
+when the doors are open, {"down": status} when it has ended. A life that is told nowhere to die ("dies": null) is
+lived by the parent itself, and spares all later ones what is learned in it: statements, templates, keys. POST /test/until?offset=seconds moves the shop's clock
 there and lets everything that is due happen; POST /test/stop ends it as SIGTERM would.
 """
 
 import asyncio
+import gc
 import json
 import os
 import sys
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import web
+from thrift import be_thrifty
 
 from bot import points
 from bot.app import House
@@ -103,7 +106,7 @@ async def live(life: dict[str, Any]) -> None:
     at = listener(life["port"])
     assert at.getsockname()[1] == life["port"], "the port is taken"
     await web.SockSite(runner, at).start()
-    points.install(hook(folder / "passed", life["dies"]))
+    points.install(hook(folder / "passed", life["dies"] or {}))
     say({"up": os.getpid()})
     await over.wait()
     points.install(None)
@@ -116,14 +119,22 @@ def say(words: dict[str, Any]) -> None:
 
 
 def main() -> None:
+    be_thrifty()
     load(providable)  # once for all lives
     say({"ready": os.getpid()})
     for line in sys.stdin:
+        life = json.loads(line)
+        if life["dies"] is None:
+            asyncio.run(live(life))
+            say({"down": 0})
+            continue
+        gc.collect()
+        gc.freeze()  # so that a life does not copy what it only shares
         child = os.fork()
         if not child:
             status = 1
             try:
-                asyncio.run(live(json.loads(line)))
+                asyncio.run(live(life))
                 status = 0
             finally:
                 sys.stderr.flush()
