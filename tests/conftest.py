@@ -88,12 +88,13 @@ def browser(request: pytest.FixtureRequest) -> str:
     return path
 
 
-LENGTHY = ("test_machine", "test_crash", "test_flood")
+LENGTHY = ("test_machine", "test_crash", "test_flood", "test_wechat_codec", "test_callbacks")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes a minute comes first: at the end it would keep one core busy and the other waiting."""
-    items.sort(key=lambda item: item.path.stem not in LENGTHY)
+    rank = {name: n for n, name in enumerate(LENGTHY)}
+    items.sort(key=lambda item: rank.get(item.path.stem, len(rank)))
 
 
 def pytest_collection_finish() -> None:

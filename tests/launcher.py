@@ -2,8 +2,9 @@
 
 Lines of JSON on stdin, one a life: {"port": 8080, "dies": {"till.close.asked": 1}, …}. On stdout: {"up": pid}
 when the doors are open, {"down": status} when it has ended. A life that is told nowhere to die ("dies": null) is
-lived by the parent itself, and spares all later ones what is learned in it: statements, templates, keys. POST /test/until?offset=seconds moves the shop's clock
-there and lets everything that is due happen; POST /test/stop ends it as SIGTERM would.
+lived by the parent itself, and spares all later ones what is learned in it: statements, templates, keys.
+POST /test/until?offset=seconds moves the shop's clock there and lets everything that is due happen; POST /test/stop
+ends it as SIGTERM would.
 """
 
 import asyncio

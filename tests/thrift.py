@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from aiohttp import web_app
 from jinja2 import BytecodeCache, Environment
 from jinja2.bccache import Bucket
 from sqlalchemy import create_engine, event
@@ -114,6 +115,7 @@ async def _closed(store: Store) -> None:
         name, made = _out.pop(id(engine), ("", None))
         if made is not None:
             _resting[name].append(made)
+    web_app._cached_build_middleware.cache_clear()  # it would keep every shop that ever opened its doors
 
 
 _close = Store.close
