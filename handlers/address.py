@@ -140,7 +140,7 @@ def _address_asked(talk: Talking, now: datetime) -> tuple[Intent, str] | None:
     """What the open question asks an address for, and the field it is for."""
     asked = talk.asked(now)
     intent = remembered(asked["intent"]) if asked else None
-    if asked is None or intent is None:
+    if asked is None or intent is None or asked["options"]:  # what is chosen from is no address
         return None
     field = str(asked["field"])
     return (intent, field) if slot_of(type(intent), field).name == "address" else None

@@ -332,6 +332,12 @@ async def test_setting_an_offer_shows_before_and_after_and_takes_four_digits(tow
     assert "没有拼团" in (await mei.says("开团 A1")).text
 
 
+async def test_an_address_pasted_while_the_shop_asks_which_spec_is_an_address(town: Town) -> None:
+    boss = await town.owner()
+    assert "哪种" in (await boss.says("设团 A1 3人 19.9 24小时")).text
+    assert "记下了，请您核对" in (await boss.says("张三 13800138000 浙江省杭州市西湖区文三路1号")).text
+
+
 async def test_leaving_a_full_group_is_too_late_and_says_what_is_possible(town: Town) -> None:
     await offered(town, "设团 A1 2人 19.9 24小时")
     mei, hao = town.wechat("小美"), town.wechat("小浩")
