@@ -217,8 +217,8 @@ class Courier:
             why = str(failure)[:200]
             match failure.reason:
                 case "closed" | "used_up":
+                    await self._give_up(work, one, why)  # the talk's row before the right to speak, as everybody locks
                     await budget.used_up(work, one.follower_id, self.figures.push)
-                    await self._give_up(work, one, why)
                 case "gone":
                     await work.session.execute(
                         update(Follower).where(Follower.id == one.follower_id).values(following=False, left_at=work.now)

@@ -29,10 +29,11 @@ from handlers.routing import Shop, Tick, Told, call
 from models import inbox, outbox, quarantine, tick
 from models.audit import record
 from models.base import Event, Refusal, Work
-from models.budget import Heard, heard
+from models.budget import Heard, heard, opens
 from models.catalog import Catalogs
 from models.figures import Figures
 from models.follower import FollowerGlance, Followers, Me, Visit
+from models.ready import Ask
 from models.seal import Keys
 from models.staff import NotYours, Role, StaffGlance
 from models.store import Store
@@ -63,7 +64,8 @@ class Done:
 
     reply: Reply
     answer: Answer
-    errand: outbox.Promise | None = None
+    errand: outbox.Promise | None
+    rows: list[Ask]  # to be written last
 
 
 @dataclass
@@ -270,7 +272,8 @@ class Desk:
             if again is None:
                 done = await self._changed(work, told, recalled)
                 if noted is not None:
-                    await inbox.keep(work, noted, done.answer.to_json())
+                    done.rows.append(inbox.keep(noted, done.answer.to_json()))
+                await work.write_all(done.rows)
         if again is not None:
             return Answer.from_json(again)
         assert done is not None
@@ -288,11 +291,9 @@ class Desk:
 
     async def _changed(self, work: Work, told: Told, recalled: Recalled) -> Done:
         followers = Followers(work)
-        me = await followers.meet(told.channel, told.account, told.who, work.now)
-        row = await followers.talk(me.id)
+        me, row = await followers.talk(told.channel, told.account, told.who, work.now)
         visit = Visit(_me(me), row.number, row.state, row.missed, False, None)
         talking, lost = overlaid(visit, recalled)
-        await self._heard_now(work, me.id, told)
         kept: list[Any] = [me]
         step = Step(self, Me, visit.me, work, work, work.now, talking, signed=told.signed, follower=me, kept=kept)
         intent, stale = await self._understand(told, step, lost)
@@ -310,8 +311,10 @@ class Desk:
             answer = await self._with_missed(work, me.id, told.channel, answer)
             row = replace(row, missed=max(0, row.missed - 3))
         remember(talking, intent, reply, rendered, work.now)
-        await followers.leave(me.id, replace(row, number=row.number + 1, state=talking.dump()))
-        return Done(reply, answer, errand)
+        rows = [followers.leave(me.id, replace(row, number=row.number + 1, state=talking.dump()))]
+        if (one := self._opens(told, me.id, work.now)) is not None:
+            rows.append(opens(one))
+        return Done(reply, answer, errand, rows)
 
     async def _with_missed(self, work: Work, follower: int, channel: str, answer: Answer) -> Answer:
         """What could not be sent stands on top of the next answer."""
@@ -459,10 +462,6 @@ class Desk:
     def _note_heard(self, follower: int, told: Told, now: datetime) -> None:
         if (one := self._opens(told, follower, now)) is not None:
             self._heard.append(one)
-
-    async def _heard_now(self, work: Work, follower: int, told: Told) -> None:
-        if (one := self._opens(told, follower, work.now)) is not None:
-            await heard(work, [one])
 
     async def write_behind(self) -> None:
         """Write down who was heard since the last call; at most a second's worth may be lost with the process."""

@@ -119,7 +119,7 @@ def desk_refusal(refusal: Refusal) -> Reply:
 async def carry_out(work: Work, step: Step, intent: Intent, *, fact: bool) -> tuple[Reply, Post, Intent]:
     """The handler and its reactions in a savepoint; a lost guard runs it again, everything read afresh."""
     for attempt in range(TRIES):
-        savepoint = await work.session.begin_nested()
+        savepoint = await work.savepoint()
         step.reset()
         try:
             reply, last = await _handled(step, intent)
@@ -173,7 +173,7 @@ async def react(work: Work, step: Step, news: list[Event], *, fact: bool) -> Non
                 if not fact:
                     await call(handler, event, lambda kind: provide(step, kind))
                     continue
-                savepoint = await work.session.begin_nested()
+                savepoint = await work.savepoint()
                 kept = (list(step.post.notices), list(step.post.errands))
                 try:
                     await call(handler, event, lambda kind: provide(step, kind))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
@@ -12,15 +12,17 @@ from sqlalchemy import JSON, BigInteger, Boolean, Connection, LargeBinary, MetaD
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.engine import Dialect
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncSession, AsyncSessionTransaction
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, reconstructor
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-from models.ready import Driver, Ready
+from models import adopting
+from models.ready import Ask, Driver, Ready
 
 ALPHABET = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"  # nothing that can be read as something else
+AT_ONCE = 8  # writes in one statement
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 Statement = Select[*tuple[Any, ...]]
 RowOf = Row[*tuple[Any, ...]]
@@ -195,6 +197,17 @@ class Reader(Protocol):
     async def every(self, ready: Ready, values: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]: ...
 
 
+@dataclass
+class _Asked:
+    """What a read waits for while others are asked with it."""
+
+    ready: Ready
+    values: Mapping[str, Any]
+
+    def __await__(self) -> Generator[_Asked, Any, Any]:
+        return (yield self)
+
+
 class Work:
     """One step's unit of work: a session inside the desk's transaction, the time, and what the step made happen."""
 
@@ -204,7 +217,13 @@ class Work:
         self._roots: list[Root] = []
         self._news: list[Event] = []
         self._driver: Driver | None = None
-        self._begun = False  # the session's connection is here, and its transaction has begun
+        self._together = False
+
+    async def savepoint(self) -> AsyncSessionTransaction:
+        """From here on all can be undone, or kept (`commit`)."""
+        point = await self.session.begin_nested()
+        await self.session.connection()  # or it would be said before the session's own next statement, if there is one
+        return point
 
     def watch(self, root: Root) -> None:
         if not any(r is root for r in self._roots):
@@ -241,30 +260,67 @@ class Work:
 
     async def every(self, ready: Ready, values: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
         """All rows of it; like every query it sees what entities have changed."""
+        if self._together:
+            rows: Sequence[Mapping[str, Any]] = await _Asked(ready, values)
+            return rows
         await self._flushed()
-        if (driver := self._driven()) is not None:
-            return await driver.every(ready, values)
-        found = await self.session.execute(ready.statement, dict(values))
-        self._begun = True
-        return [dict(row) for row in found.mappings()]
+        return await (await self._driven()).every(ready, values)
+
+    async def together(self, *reads: Coroutine[Any, Any, Any]) -> list[Any]:
+        """What these bring that only read: all that one of them waits for is asked of PostgreSQL with the others'.
+
+        They are carried from question to question by hand, so that they may wait for nothing but `every` and `first`.
+        """
+        answers: list[Any] = [None] * len(reads)
+        waiting: list[tuple[int, _Asked]] = []
+
+        def carry(n: int, rows: Any) -> None:
+            try:
+                asked = reads[n].send(rows)
+            except StopIteration as end:
+                answers[n] = end.value
+            else:
+                waiting.append((n, asked))
+
+        await self._flushed()
+        driver = await self._driven()
+        try:
+            self._together = True
+            for n in range(len(reads)):
+                carry(n, None)
+            while waiting:
+                now, waiting = waiting, []
+                found = await driver.several([(asked.ready, asked.values) for _, asked in now])
+                for (n, _), rows in zip(now, found, strict=True):
+                    carry(n, rows)
+        finally:
+            self._together = False
+            for read in reads:
+                read.close()
+        return answers
 
     async def write(self, ready: Ready, rows: Sequence[Mapping[str, Any]]) -> None:
         """Carry it out for each of these rows, at once; it returns nothing."""
-        await self._flushed()
-        if len(rows) == 1 and (driver := self._driven()) is not None:
-            await driver.every(ready, rows[0])
-        elif rows:
+        if len(rows) <= AT_ONCE:
+            await self.write_all([(ready, row) for row in rows])
+        else:
+            await self._flushed()
             await self.session.execute(ready.statement, [dict(row) for row in rows])
+
+    async def write_all(self, rows: Sequence[Ask]) -> None:
+        """Carry out several that do not need each other; they return nothing."""
+        await self._flushed()
+        for start in range(0, len(rows), AT_ONCE):
+            await (await self._driven()).write(rows[start : start + AT_ONCE])
 
     async def _flushed(self) -> None:
         if self.session.new or self.session.dirty or self.session.deleted:
             await self.session.flush()
 
-    def _driven(self) -> Driver | None:
-        """The driver under the session's own connection, once its transaction has begun."""
-        if self._driver is None and self._begun:
-            connection = self.session.sync_session.connection()
-            self._driver = Driver(connection.connection.driver_connection, connection.dialect)
+    async def _driven(self) -> Driver:
+        """The driver under the session's own connection, in its transaction."""
+        if self._driver is None:
+            self._driver = Driver(await self.session.connection())
         return self._driver
 
     async def one(self, statement: Statement) -> RowOf | None:
@@ -296,8 +352,11 @@ class Shelf(Generic[E]):
 
     async def add(self, entity: E) -> E:
         """Keep a new entity; it has its id afterwards."""
-        self.session.add(entity)
-        await self.session.flush()
+        if adopting.writable(entity):
+            await adopting.write(self.work, entity)
+        else:
+            self.session.add(entity)
+            await self.session.flush()
         if isinstance(entity, Root):
             self.work.watch(entity)
         return entity

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, Invariant, Work, table_of
 from models.figures import PushFigures
-from models.ready import Ready
+from models.ready import Ask, Ready
 
 
 class Speech(Base):
@@ -49,6 +49,12 @@ def _opening(at: str, used: str) -> Ready:
 _OPENS = {"typed_at": _opening("typed_at", "typed_used"), "tapped_at": _opening("tapped_at", "tapped_used")}
 
 
+def opens(one: Heard) -> Ask:
+    """To be written: this act opens its window again, to the full."""
+    at = "typed_at" if one.typed else "tapped_at"
+    return _OPENS[at], {"follower_id": one.follower_id, "typed_used": 0, "tapped_used": 0, at: one.at}
+
+
 async def heard(work: Work, rows: list[Heard]) -> None:
     """Open the windows again; a new act renews its own allowance to the full."""
     latest: dict[tuple[int, bool], Heard] = {}
@@ -57,11 +63,9 @@ async def heard(work: Work, rows: list[Heard]) -> None:
         if known is None or known.at <= row.at:
             latest[(row.follower_id, row.typed)] = row
     for typed in (True, False):
-        at = "typed_at" if typed else "tapped_at"
         mine = sorted((row for row in latest.values() if row.typed is typed), key=lambda row: row.follower_id)
         # One statement for everybody: one of its own for each costs a hundred times as much (measured).
-        rows_ = [{"follower_id": row.follower_id, "typed_used": 0, "tapped_used": 0, at: row.at} for row in mine]
-        await work.write(_OPENS[at], rows_)
+        await work.write(_OPENS["typed_at" if typed else "tapped_at"], [opens(row)[1] for row in mine])
 
 
 async def spend(work: Work, follower_id: int, channel: str, figures: PushFigures, *, keep: int = 0) -> bool:

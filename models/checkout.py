@@ -63,27 +63,25 @@ async def place(
         if item.sku.left < item.quantity:
             facts = {"product": item.product.code, "name": item.product.name, "spec": item.sku.label}
             raise SoldOut(**facts, left=max(0, item.sku.left), asked=item.quantity)
-    waiting = await Orders(work).unpaid_of(follower_id)
+    waiting, granted, tariff, promised, (no, pay_code) = await work.together(
+        Orders(work).unpaid_of(follower_id),
+        pricing.granted(work, follower_id, {i.sku.id: i.product.id for i in items}, now),
+        freight.tariff(work, figures),
+        promise(work, figures),
+        _names(work),
+    )
     if play:
         await _not_in_hand(work, waiting, play, items[0].sku.id)
     if len(waiting) >= figures.order.max_unpaid:
         raise TooManyUnpaid(most=figures.order.max_unpaid, order=waiting[0].no)
     plays = {items[0].sku.id: terms} if terms is not None else {}
     lines = [Line(i.sku.id, i.quantity, i.sku.price_fen, i.product.ships, weight_g=i.sku.weight_g) for i in items]
-    sum_ = quote(
-        lines,
-        plays,
-        figures,
-        granted=await pricing.granted(work, follower_id, {i.sku.id: i.product.id for i in items}, now),
-        tariff=await freight.tariff(work, figures),
-        province=province_of(to.region) if to else "",
-    )
-    promised = await promise(work, figures)
+    province = province_of(to.region) if to else ""
+    sum_ = quote(lines, plays, figures, granted=granted, tariff=tariff, province=province)
     usual = figures.order.pay_minutes if figures.cashier else figures.order.hand_pay_minutes
     ends = now + timedelta(minutes=terms.pay_minutes if terms else usual)
     if terms is not None and terms.pay_until is not None:
         ends = min(ends, terms.pay_until)
-    no, pay_code = await _names(work)
     order = await Orders(work).add(
         Order(
             no=no,
@@ -108,9 +106,9 @@ async def place(
             **promised.for_order(now, figures.zone, ships=any(i.product.ships for i in items)),
         )
     )
-    await work.write(_LINE, [_row(order.id, item, line) for item, line in _paired(items, sum_.lines)])
+    rows = [(_LINE, _row(order.id, item, line)) for item, line in _paired(items, sum_.lines)]
     wishes = [*(terms.holds if terms else ()), *(Wish("stock", i.sku.id, i.quantity) for i in items)]
-    await hold.hold_all(work, order, wishes, ends + timedelta(minutes=figures.order.hold_extra_minutes))
+    await hold.hold_all(work, order, wishes, ends + timedelta(minutes=figures.order.hold_extra_minutes), rows)
     order.tell(OrderPlaced(*order.facts(), sku_ids=tuple(i.sku.id for i in items), from_cart=from_cart))
     if order.total_fen == 0:  # every price is 0: a prize needs no payment
         await hold.take_all(work, order)

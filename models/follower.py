@@ -10,9 +10,10 @@ from sqlalchemy import String, UniqueConstraint, and_, bindparam, func, join, se
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
+from models.adopting import adopt
 from models.base import Base, Glance, Invariant, Shelf, table_of
 from models.inbox import Inbox
-from models.ready import Ready
+from models.ready import Ask, Ready
 from models.talk import Talk
 
 FRIEND = "朋友"
@@ -78,9 +79,12 @@ class Held:
 
 
 _WHO = ("channel", "account", "who")
-_KNOWN = select(Follower).where(*(getattr(Follower, name) == bindparam(name) for name in _WHO))
-_TALK = Ready(
-    select(Talk.number, Talk.state, Talk.missed).where(Talk.follower_id == bindparam("follower")).with_for_update()
+_KNOWN = Ready(select(Follower.__table__).where(*(getattr(Follower, name) == bindparam(name) for name in _WHO)))
+_MET = Ready(
+    select(Follower.__table__, Talk.number, Talk.state, Talk.missed)
+    .join(Talk, Talk.follower_id == Follower.id)
+    .where(*(getattr(Follower, name) == bindparam(name) for name in _WHO))
+    .with_for_update(of=Talk.__table__)
 )
 _LEAVE = Ready(
     update(table_of(Talk)).where(Talk.follower_id == bindparam("follower")), sets=("number", "state", "missed")
@@ -94,40 +98,30 @@ class Followers(Shelf[Follower]):
 
     async def meet(self, channel: str, account: str, who: str, now: datetime) -> Follower:
         """The follower; one who has never been seen is written down first."""
-        known = await self._known(channel, account, who)
-        if known is not None:
-            return known
-        insert = self.work.insert
-        await self.session.execute(
-            insert(Follower)
-            .values(channel=channel, account=account, who=who, since=now, following=False, name="")
-            .on_conflict_do_nothing(index_elements=["channel", "account", "who"])
-        )
-        found = await self._known(channel, account, who)
-        assert found is not None
-        return found
+        asked = {"channel": channel, "account": account, "who": who}
+        row = await self.work.first(_KNOWN, asked)
+        if row is None:
+            insert = self.work.insert(Follower).values(**asked, since=now, following=False, name="")
+            await self.session.execute(insert.on_conflict_do_nothing(index_elements=_WHO))
+            row = await self.work.first(_KNOWN, asked)
+        assert row is not None
+        return adopt(self.session, Follower, row)
 
-    async def _known(self, channel: str, account: str, who: str) -> Follower | None:
-        return await self._one(_KNOWN, {"channel": channel, "account": account, "who": who})
+    async def talk(self, channel: str, account: str, who: str, now: datetime) -> tuple[Follower, Held]:
+        """The follower and the talk, its row locked, so that one person's messages are handled one after another."""
+        asked = {"channel": channel, "account": account, "who": who}
+        row = await self.work.first(_MET, asked)
+        if row is None:
+            follower = await self.meet(channel, account, who, now)
+            insert = self.work.insert(Talk).values(follower_id=follower.id, number=0, state={}, missed=0)
+            await self.session.execute(insert.on_conflict_do_nothing(index_elements=["follower_id"]))
+            row = await self.work.first(_MET, asked)
+        assert row is not None
+        return adopt(self.session, Follower, row), Held(row["number"], row["state"], row["missed"])
 
-    async def talk(self, follower_id: int) -> Held:
-        """The talk of a follower, its row locked, so that one person's messages are handled one after another."""
-        known = await self.work.first(_TALK, {"follower": follower_id})
-        if known is not None:
-            return Held(**known)
-        insert = self.work.insert
-        await self.session.execute(
-            insert(Talk)
-            .values(follower_id=follower_id, number=0, state={}, missed=0)
-            .on_conflict_do_nothing(index_elements=["follower_id"])
-        )
-        made = await self.work.first(_TALK, {"follower": follower_id})
-        assert made is not None
-        return Held(**made)
-
-    async def leave(self, follower_id: int, talk: Held) -> None:
-        """The talk as this answer leaves it."""
-        await self.work.write(_LEAVE, [{"follower": follower_id, **vars(talk)}])
+    def leave(self, follower_id: int, talk: Held) -> Ask:
+        """To be written: the talk as this answer leaves it."""
+        return _LEAVE, {"follower": follower_id, **vars(talk)}
 
     async def by_id(self, follower_id: int) -> Follower | None:
         return await self.session.get(Follower, follower_id)

@@ -14,7 +14,7 @@ from models import groupbuy, product
 from models.base import Base, Contended, Invariant, Work, table_of
 from models.plays import Wish
 from models.product import Sku
-from models.ready import Ready
+from models.ready import Ask, Ready
 
 
 class Hold(Base):
@@ -107,13 +107,18 @@ def in_turn(wishes: Iterable[Wish]) -> list[Wish]:
 _HOLD = Ready(insert(table_of(Hold)), sets=("order_id", "kind", "thing", "quantity", "until", "state"))
 
 
-async def hold_all(work: Work, order: Any, wishes: Iterable[Wish], until: datetime) -> None:
-    """Hold all that an order (with `id`, `follower_id`) wants; Contended, or the play's refusal, when one is gone."""
+async def hold_all(work: Work, order: Any, wishes: Iterable[Wish], until: datetime, lines: Iterable[Ask] = ()) -> None:
+    """Hold all that an order (with `id`, `follower_id`) wants; Contended, or the play's refusal, when one is gone.
+
+    `lines` are the order's own, written with it.
+    """
+    rows = list(lines)
     for wish in in_turn(wishes):
         claim = Claim(order.id, order.follower_id, wish.thing, wish.quantity)
         await KINDS[wish.kind].reserve(work, claim)
         thing = {"kind": wish.kind, "thing": wish.thing, "quantity": wish.quantity}
-        await work.write(_HOLD, [{"order_id": order.id, **thing, "until": until, "state": "held"}])
+        rows.append((_HOLD, {"order_id": order.id, **thing, "until": until, "state": "held"}))
+    await work.write_all(rows)
 
 
 async def take_all(work: Work, order: Any) -> None:

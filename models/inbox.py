@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, Invariant, Moment, Work, table_of
-from models.ready import Ready
+from models.ready import Ask, Ready
 from models.seal import SealedJson
 
 KEPT = timedelta(hours=72)
@@ -58,9 +58,9 @@ async def answered(work: Work, channel: str, account: str, who: str, key: str) -
     return (await work.session.execute(statement)).scalar_one_or_none() or {}
 
 
-async def keep(work: Work, inbox_id: int, answer: dict[str, Any]) -> None:
-    """Keep the answer with its message."""
-    await work.write(_KEEP, [{"noted": inbox_id, "answer": answer}])
+def keep(inbox_id: int, answer: dict[str, Any]) -> Ask:
+    """To be written: the answer with its message."""
+    return _KEEP, {"noted": inbox_id, "answer": answer}
 
 
 async def sweep(work: Work, limit: int) -> int:

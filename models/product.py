@@ -23,6 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
+from models.adopting import adopt, both, part
 from models.base import Base, Contended, Glance, Invariant, Json, Refusal, Root, Shelf, Work, table_of
 from models.ready import Ready
 
@@ -178,24 +179,15 @@ async def touch(work: Work, product_id: int) -> None:
 
 
 _BY_CODE = select(Product).where(Product.code == bindparam("code"))
-_OFFERED = (
-    select(Product, Sku)
-    .outerjoin(Sku, Sku.product_id == Product.id)
+_OFFERED = Ready(
+    select(*both(Product, Sku))
+    .outerjoin_from(Product, Sku, Sku.product_id == Product.id)
     .where(Product.code == bindparam("code"))
     .order_by(Sku.place, Sku.id)
-    .execution_options(populate_existing=True)
 )
-_SPECS = (
-    select(Sku)
-    .where(Sku.product_id == bindparam("product"))
-    .order_by(Sku.place, Sku.id)
-    .execution_options(populate_existing=True)
-)
-_SPEC = (
-    select(Product, Sku)
-    .join(Sku, Sku.product_id == Product.id)
-    .where(Sku.id == bindparam("sku"))
-    .execution_options(populate_existing=True)
+_SPECS = Ready(select(Sku.__table__).where(Sku.product_id == bindparam("product")).order_by(Sku.place, Sku.id))
+_SPEC = Ready(
+    select(*both(Product, Sku)).join_from(Product, Sku, Sku.product_id == Product.id).where(Sku.id == bindparam("sku"))
 )
 
 
@@ -223,10 +215,11 @@ class Products(Shelf[Product]):
 
     async def offered(self, code: str) -> tuple[Product, list[Sku]]:
         """A product that followers may buy, with its specs as they are offered; NotForSale for any other."""
-        rows = (await self.session.execute(_OFFERED, {"code": code})).all()
+        rows = await self.work.every(_OFFERED, {"code": code})
         if not rows:
             raise NotForSale(product=code)
-        product, skus = rows[0][0], [row[1] for row in rows if row[1] is not None]
+        product = adopt(self.session, Product, part(Product, rows[0]))
+        skus = [adopt(self.session, Sku, part(Sku, row)) for row in rows if row["Sku_id"] is not None]
         product.on_shelf()
         if not skus:
             raise NotForSale(product=code)
@@ -235,18 +228,16 @@ class Products(Shelf[Product]):
 
     async def skus(self, product_id: int) -> list[Sku]:
         """The specs in the order in which they are offered."""
-        found = await self.session.execute(_SPECS, {"product": product_id})
-        return list(found.scalars())
+        return [adopt(self.session, Sku, row) for row in await self.work.every(_SPECS, {"product": product_id})]
 
     async def sku(self, sku_id: int) -> tuple[Product, Sku]:
         """A spec with its product, read in this step."""
         if sku_id in self._read:
             return self._read[sku_id]
-        found = await self.session.execute(_SPEC, {"sku": sku_id})
-        row = found.first()
+        row = await self.work.first(_SPEC, {"sku": sku_id})
         if row is None:
             raise NotForSale(product="")
-        return row[0], row[1]
+        return adopt(self.session, Product, part(Product, row)), adopt(self.session, Sku, part(Sku, row))
 
     async def next_code(self) -> str:
         """The next numbered code: A13 after A12."""

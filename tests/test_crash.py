@@ -22,7 +22,7 @@ from aiohttp import web
 from conftest import LONG, NOON
 from follower import Follower, Web
 from launcher import Dial
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 from town import Blank
 
 from bot import points
@@ -225,7 +225,11 @@ class Street:
 
 
 async def day(street: Street) -> dict[str, str]:
-    """A day of one buyer: everything on the money path happens once. What must have become of each order."""
+    """A day of one buyer: everything on the money path happens once. What must have become of each order.
+
+    It begins at noon, so that nothing is left for the morning that is said of it.
+    """
+    await street.later(seconds=(NOON - street.clock.now()) % timedelta(days=1) // timedelta(seconds=1))
     name = f"客人{next(street.names)}"
     person = Person("wechat", "o" + name.encode().hex().ljust(27, "0")[:27], name)
     mei = Follower(street.driver, person)
@@ -323,6 +327,10 @@ async def whole(street: Street, ends: dict[str, str]) -> None:
 @pytest.fixture
 async def street(database: str, blank: Blank, tmp_path: Path) -> AsyncIterator[Street]:
     shutil.copytree(blank.folder / "cashier", tmp_path / "cashier")
+    store = Store(database)
+    async with store.engine.begin() as connection:
+        await connection.execute(text("UPDATE sku SET on_hand = 100000"))  # for however many days there will be
+    await store.close()
     made = Street(tmp_path, database)
     await made.open()
     yield made
@@ -369,15 +377,19 @@ async def test_it_is_killed_at_any_moment_and_nothing_is_lost(street: Street, lo
         for _ in range(kills):
             await asyncio.sleep(chance.uniform(0.02, 0.6))
             with contextlib.suppress(ProcessLookupError):
-                os.kill(street.pid, signal.SIGKILL)
+                if street.pid:
+                    os.kill(street.pid, signal.SIGKILL)
 
     await street.start(dies=False)
     ends |= await day(street)
     await street.stop()
     await street.start()
     killing = asyncio.create_task(kill())
-    while not killing.done():
-        ends |= await day(street)
+    try:
+        while not killing.done():
+            ends |= await day(street)
+    finally:
+        killing.cancel()
     ends |= await day(street)
     await street.stop()
     await whole(street, ends)

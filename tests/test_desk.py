@@ -27,7 +27,7 @@ from bot.simulator.wire import Push
 from handlers.routing import Told, shop
 from models.base import Work
 from models.cart import CartLine
-from models.follower import FollowerGlance, Followers
+from models.follower import Followers
 from models.groupbuy import Seat
 from models.order import Order, OrderPaid
 from models.outbox import Outbox
@@ -65,10 +65,8 @@ async def held_up(town: Town, person: Follower) -> AsyncIterator[None]:
     """Somebody else holds this person's talk: whatever changes something waits."""
     house = town.stage.house
     account = house.settings.wechat.account
-    visit = await FollowerGlance(house.store.reader).visit("wechat", account, person.person.who, "")
-    assert visit is not None
     async with house.store.session() as session, session.begin():
-        await Followers(Work(session, house.clock.now())).talk(visit.me.id)
+        await Followers(Work(session, house.clock.now())).talk("wechat", account, person.person.who, house.clock.now())
         yield
 
 
