@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Coroutine, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import zip_longest
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from sqlalchemy import JSON, BigInteger, Boolean, Connection, LargeBinary, MetaData, Row, Select, String, insert, select
@@ -22,7 +23,6 @@ from models import adopting
 from models.ready import Ask, Driver, Ready
 
 ALPHABET = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"  # nothing that can be read as something else
-AT_ONCE = 8  # writes in one statement
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 Statement = Select[*tuple[Any, ...]]
 RowOf = Row[*tuple[Any, ...]]
@@ -300,18 +300,24 @@ class Work:
         return answers
 
     async def write(self, ready: Ready, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Carry it out for each of these rows, at once; it returns nothing."""
-        if len(rows) <= AT_ONCE:
-            await self.write_all([(ready, row) for row in rows])
-        else:
+        """Carry it out for each of these rows, in order; it returns nothing."""
+        if len(rows) == 1:
+            await self.write_all([(ready, rows[0])])
+        elif rows:
             await self._flushed()
             await self.session.execute(ready.statement, [dict(row) for row in rows])
 
     async def write_all(self, rows: Sequence[Ask]) -> None:
-        """Carry out several that do not need each other; they return nothing."""
+        """Carry out several that do not need each other; they return nothing.
+
+        Those of one kind keep their order: PostgreSQL carries out what it is told at once in an order of its own.
+        """
         await self._flushed()
-        for start in range(0, len(rows), AT_ONCE):
-            await (await self._driven()).write(rows[start : start + AT_ONCE])
+        kinds: dict[Ready, list[Ask]] = {}
+        for row in rows:
+            kinds.setdefault(row[0], []).append(row)
+        for layer in zip_longest(*kinds.values()):
+            await (await self._driven()).write([row for row in layer if row is not None])
 
     async def _flushed(self) -> None:
         if self.session.new or self.session.dirty or self.session.deleted:
