@@ -280,6 +280,8 @@ class Work:
             except StopIteration as end:
                 answers[n] = end.value
             else:
+                if not isinstance(asked, _Asked):
+                    raise TypeError("a read among others waits for more than rows")
                 waiting.append((n, asked))
 
         await self._flushed()
