@@ -17,7 +17,7 @@ from bench.stores import Stores
 DOOR, SHOP, SMALL_SHOP = "door", "shop-postgresql", "shop-sqlite"
 ORDER, SALE = "order", "sale"
 AIOHTTP, TORNADO, SESSION, FLASK = "aiohttp-wechatpy", "werobot-tornado", "werobot-session", "flask-wechatpy"
-ORM_ORDER, ORM_SALE = "orm-order", "orm-sale"
+ORM_ORDER, ORM_WHOLE, ORM_SALE = "orm-order", "orm-whole", "orm-sale"
 
 WHAT = {
     DOOR: "the project's door alone: verify, decrypt, parse, a constant answer, encrypt",
@@ -28,12 +28,13 @@ WHAT = {
     SESSION: "peer: WeRoBot on tornado with its default session (SQLite), echo",
     FLASK: "peer: wechatpy on Flask under gunicorn (one sync worker), echo",
     ORDER: "the whole shop on PostgreSQL and Redis, an order of one line, 16 at once",
-    ORM_ORDER: "peer: wechatpy on aiohttp, SQLAlchemy's ORM and SELECT … FOR UPDATE on PostgreSQL, the same order",
+    ORM_ORDER: "peer: wechatpy on aiohttp, SQLAlchemy's ORM and SELECT … FOR UPDATE on PostgreSQL, the bare order",
+    ORM_WHOLE: "peer: the same with every fact that the shop looks up and keeps, by the plain unit of work",
     SALE: f"the whole shop on PostgreSQL and Redis, {BUYERS} people for {PIECES} pieces, 16 at once",
     ORM_SALE: "peer: the ORM shop, the same flash sale",
 }
 OURS = (DOOR, SHOP, SMALL_SHOP, ORDER, SALE)
-ORDERS, SALES = (ORDER, ORM_ORDER), (SALE, ORM_SALE)
+ORDERS, SALES = (ORDER, ORM_ORDER, ORM_WHOLE), (SALE, ORM_SALE)
 STORED = (SHOP, *ORDERS, *SALES)
 """Those that need PostgreSQL."""
 
@@ -63,6 +64,7 @@ GOALS = (
     Goal("P2", SHOP, SESSION, 5.0),
     Goal("P3", SMALL_SHOP, SESSION, 4.0),
     Goal("P5", ORDER, ORM_ORDER, 0.5, "cpu"),
+    Goal("P5", ORDER, ORM_WHOLE, 0.5, "cpu"),
     Goal("P6", SALE, ORM_SALE, 0.5, "wall"),
 )
 
@@ -131,10 +133,11 @@ class Field:
                 if name != SHOP:
                     command([*own, "stock", database, str(self.sales)], folder, self._environment(theirs=False))
                 return [*own, "shop", str(port), str(folder), database, self.stores.redis_url(STORED.index(name))]
-            case "orm-order" | "orm-sale":
+            case "orm-order" | "orm-whole" | "orm-sale":
                 database = self._database(name)
-                shop = [sys.executable, str(PEERS / "orm_orders.py")]
-                words = [*shop, "prepare", database, str(self.people), str(self.sales)]
+                shop = [sys.executable, str(PEERS / ("orm_whole.py" if name == ORM_WHOLE else "orm_orders.py"))]
+                words = [*shop, "prepare", database, str(self.people)]
+                words += [str(self.sales)] if name != ORM_WHOLE else []
                 command(words, folder, self._environment(theirs=True))
                 return [*shop, "serve", str(port), database]
             case "shop-sqlite":

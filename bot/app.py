@@ -52,6 +52,7 @@ from models.store import Store
 log = logging.getLogger(__name__)
 
 STOP_SECONDS = 4.0  # for requests in hand, and again for promises in hand: a supervisor's patience is 10
+RUBBISH = (20_000, 20, 20)  # new things before a look for what only holds itself: a message leaves little of it
 CATALOG_SECONDS = 2
 KEYS_SECONDS = 60
 FORGET_SECONDS = 3600
@@ -238,6 +239,7 @@ class House:
         # What is here now stays: collections need not walk through the dictionaries again and again.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(*RUBBISH)
         self.ticks.every(1, "write-behind", self.desk.write_behind)
         self.ticks.every(CATALOG_SECONDS, "catalogue", self._refresh)
         if self.pay is not None:

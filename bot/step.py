@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import logging
+import pickle
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -57,12 +57,15 @@ class Step:
 
     def __post_init__(self) -> None:
         # Only a step that changes something is ever tried again.
-        self._talk_before = copy.deepcopy(vars(self.talking)) if self.work is not None else {}
+        self._talk_before = pickle.dumps(vars(self.talking)) if self.work is not None else b""
+        self._tried = False
 
     def reset(self) -> None:
         """A step that is tried again, or refused, starts from nothing; the talk is as it was."""
-        self.post, self.made = Post(), {}
-        vars(self.talking).update(copy.deepcopy(self._talk_before))
+        if self._tried:
+            self.post, self.made = Post(), {}
+            vars(self.talking).update(pickle.loads(self._talk_before))
+        self._tried = True
 
 
 PLAIN: dict[type, Callable[[Step], Any]] = {

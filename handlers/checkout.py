@@ -16,7 +16,7 @@ from models import pricing
 from models.address import PIECES, Addresses, AddressGlance, AddressUnclear, Label
 from models.base import Work
 from models.catalog import Catalog, Spec
-from models.checkout import InHand, Item, place
+from models.checkout import InHand, Item, place, read_ahead
 from models.figures import Figures
 from models.follower import Follower
 from models.order import Order
@@ -161,7 +161,7 @@ async def buy_lines(
     short = next((i for i in items if i.sku.left < i.quantity), None)
     if short is not None:  # said before the address is asked for
         return _sold_out(_gone(short), catalog, wish.play)
-    to = await book.of(me.id)
+    to, *known = await work.together(book.of(me.id), *read_ahead(work, me.id, items, figures))
     if wish.like:  # as that order was sent
         before = await glance.by_no(wish.like, me.id)
         to = Label(before.receiver, before.phone, before.region, before.detail) if before.receiver else to
@@ -187,6 +187,7 @@ async def buy_lines(
             play=wish.play,
             figures=figures,
             from_cart=wish.from_cart,
+            known=known,
         )
     except SoldOut as no:
         short = next(i for i in items if i.product.code == no.facts["product"])

@@ -23,6 +23,7 @@ from models import adopting
 from models.ready import Ask, Driver, Ready
 
 ALPHABET = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"  # nothing that can be read as something else
+_WHOLE = 256 // len(ALPHABET) * len(ALPHABET)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 Statement = Select[*tuple[Any, ...]]
 RowOf = Row[*tuple[Any, ...]]
@@ -389,7 +390,10 @@ class Glance:
 
 def draw(length: int) -> str:
     """Random characters that can be typed and not mistaken for others."""
-    return "".join(secrets.choice(ALPHABET) for _ in range(length))
+    drawn = ""
+    while len(drawn) < length:  # a byte beyond the last whole alphabet is none, or the first characters came too often
+        drawn += "".join(ALPHABET[byte % len(ALPHABET)] for byte in secrets.token_bytes(2 * length) if byte < _WHOLE)
+    return drawn[:length]
 
 
 async def fresh_code(work: Work, column: Any, kind: str, length: int) -> str:

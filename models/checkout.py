@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -38,6 +38,19 @@ class Item:
     quantity: int
 
 
+def read_ahead(
+    work: Work, follower_id: int, items: Sequence[Item], figures: Figures
+) -> tuple[Coroutine[Any, Any, Any], ...]:
+    """What `place` reads, to be read `together` with what else is wanted."""
+    return (
+        Orders(work).unpaid_of(follower_id),
+        pricing.granted(work, follower_id, {i.sku.id: i.product.id for i in items}, work.now),
+        freight.tariff(work, figures),
+        promise(work, figures),
+        _names(work),
+    )
+
+
 async def place(
     work: Work,
     follower_id: int,
@@ -49,8 +62,10 @@ async def place(
     figures: Figures,
     note: str = "",
     from_cart: bool = False,
+    known: Sequence[Any] = (),
 ) -> tuple[Order, Quote]:
-    """Make an order and hold what it wants; `terms` are those of the play of its one line.
+    """Make an order and hold what it wants; `terms` are those of the play of its one line, `known` is what was
+    `read_ahead`.
 
     Raises NotForSale, SoldOut, QuantityOdd, InHand, TooManyUnpaid, NoFreightThere; Contended when somebody was faster.
     """
@@ -63,13 +78,8 @@ async def place(
         if item.sku.left < item.quantity:
             facts = {"product": item.product.code, "name": item.product.name, "spec": item.sku.label}
             raise SoldOut(**facts, left=max(0, item.sku.left), asked=item.quantity)
-    waiting, granted, tariff, promised, (no, pay_code) = await work.together(
-        Orders(work).unpaid_of(follower_id),
-        pricing.granted(work, follower_id, {i.sku.id: i.product.id for i in items}, now),
-        freight.tariff(work, figures),
-        promise(work, figures),
-        _names(work),
-    )
+    known = known or await work.together(*read_ahead(work, follower_id, items, figures))
+    waiting, granted, tariff, promised, (no, pay_code) = known
     if play:
         await _not_in_hand(work, waiting, play, items[0].sku.id)
     if len(waiting) >= figures.order.max_unpaid:
