@@ -124,6 +124,13 @@ def pytest_testnodedown(node: object, error: object) -> None:
         _note(node.config, what)  # type: ignore[attr-defined]
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """A long run says at once what failed, and not an hour later."""
+    if LONG and report.failed and "PYTEST_XDIST_WORKER" not in os.environ:
+        print(f"\n{report.nodeid}\n{report.longreprtext}", flush=True)  # noqa: T201
+
+
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     if BROWSER_REQUIRED and find_browser() is None and exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
