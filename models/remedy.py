@@ -28,6 +28,7 @@ from models.order import Order, OrderLine, Orders
 from models.parcel import Parcel, Parcels
 from models.product import Sku
 from models.refund import Refund, Refunds
+from models.request import Requests
 
 
 class Remedies(Cases):
@@ -105,6 +106,8 @@ class Remedies(Cases):
         nothing_left = not order.tracking and not await Parcels(self.work).of(order.id)
         travels = [x for x in lines if (x.ships or order.pickup_code) and x.back_at is None and x.parcel_id is None]
         freight_fen = order.freight_fen if nothing_left and not travels else 0
+        if not travels:
+            await Requests(self.work).over(order)  # no parcel is left that could go elsewhere
         if all(x.back_at is not None for x in lines):
             await orders.undo(order, "aftersale", actor="house")
             return freight_fen

@@ -116,9 +116,14 @@ class Requests(Shelf[ChangeRequest]):
 
     async def refuse(self, order: Order) -> Sequence[ChangeRequest]:
         """It stays as it was. Raises NothingAsked."""
-        wishes = await self.unseen(order)
+        wishes = await self.over(order)
         if not wishes:
             raise NothingAsked(order=order.no)
+        return wishes
+
+    async def over(self, order: Order) -> Sequence[ChangeRequest]:
+        """Nothing of it will leave otherwise, or at all: what was wished of its parcel, if anything was."""
+        wishes = await self.unseen(order)
         for one in wishes:
             one.seen_at, one.outcome = self.work.now, "refused"
         return wishes

@@ -156,6 +156,20 @@ async def test_one_line_of_two_stays_here_and_the_rest_is_shipped(town: Town) ->
     assert not await broken(town)
 
 
+async def test_another_address_is_past_when_what_it_was_for_stays_here(town: Town) -> None:
+    boss, mei = await town.owner(), await customer(town, "小美")
+    no = await two_lines(town, mei)
+    await boss.says(f"发货 {no} SF1234567890 行 2")
+    assert "店主" in (await mei.says(f"改地址 {no} 李四 13900139000 上海市浦东新区世纪大道100号")).text
+    assert "上海市" in (await boss.says("待发货")).text
+    await mei.says(f"退款 {no} 不想要了")
+    await mei.says("1")
+    assert "正在退给买家" in await confirms(boss, f"同意 {no}")
+    assert "上海市" not in (await boss.says("待发货")).text
+    assert "已发货" in (await mei.says(f"订单 {no}")).text
+    assert not await broken(town)
+
+
 @here
 async def test_one_line_stays_here_while_the_other_waits_to_be_paid_for_and_nothing_is_odd(town: Town) -> None:
     boss, mei = await town.owner(), await customer(town, "小美")
