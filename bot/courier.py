@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import select, update
 
+from bot import late
 from bot.channel import Channel, SendFailed
 from bot.clock import Clock
 from bot.desk import Desk
@@ -110,7 +111,9 @@ class Courier:
         try:
             if one.kind == "errand":
                 return await self.perform(one)
-            if one.kind == "event":
+            if one.kind == "event" and one.name == late.NAME:
+                await self.desk.take_up(one)
+            elif one.kind == "event":
                 event = self.events[str(one.payload["event"])](**one.payload["facts"])
                 await self.desk.react(one.name, event, one)
             else:

@@ -17,6 +17,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from bot.clock import Clock
 from bot.door import NotRecorded
 from bot.face import Answer, Face, Rendered, Room
+from bot.late import FRESH, Late, key_of, spoken_since, unpacked, within
 from bot.memory import named, overlaid, remember
 from bot.points import point
 from bot.promises import hushed, lease_errand, render_post, say_alone
@@ -56,6 +57,7 @@ _T = TypeVar("_T")
 class _Running:
     task: asyncio.Task[Answer] | None = None
     waiting: int = 0
+    late: bool = False  # a door has gone, or is about to
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,9 @@ class Desk:
     _heard: list[Heard] = field(default_factory=list)
     _room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MESSAGES))
 
+    def __post_init__(self) -> None:
+        self._late = Late(self._work, self.clock, self.spawn)
+
     @property
     def busy(self) -> bool:
         """Whether a message is being handled."""
@@ -98,7 +103,10 @@ class Desk:
     # -- messages -----------------------------------------------------------------------------------
 
     async def hear_within(self, told: Told, seconds: float) -> Answer | None:
-        """The answer, or None when it takes longer; then it follows as a message of its own."""
+        """The answer, or None when it takes longer; then it follows as a message of its own.
+
+        Before None is returned the message is written down: the platform will not say it again.
+        """
         name = (told.channel, told.account, told.who, told.key)
         running = self._running.get(name) if told.key else None
         if running is None or running.task is None:
@@ -107,10 +115,15 @@ class Desk:
             if told.key:
                 self._running[name] = running
         running.waiting += 1
+        answer = None
         try:
-            return await _within(running.task, seconds)
+            answer = await within(running.task, seconds)
         finally:
             running.waiting -= 1
+            running.late = running.late or answer is None
+        if answer is None and told.key:
+            await self._late.note(told)
+        return answer
 
     async def _run(self, told: Told, name: tuple[str, str, str, str], running: _Running) -> Answer:
         try:
@@ -118,7 +131,7 @@ class Desk:
         finally:
             if told.key:
                 self._running.pop(name, None)
-        if running.waiting == 0 and not answer.silent:
+        if running.waiting == 0 and (running.late or not answer.silent):
             await self._insist(lambda: self.say_later(told, answer), lambda: True)
         return answer
 
@@ -136,12 +149,37 @@ class Desk:
             await asyncio.sleep(wait)
         return await act()
 
-    async def say_later(self, told: Told, answer: Answer) -> None:
-        """The door could not wait for this answer: it goes out as a message, or is shown first at the next visit."""
+    async def say_later(self, told: Told, answer: Answer, promised: str = "") -> None:
+        """The door could not wait for this answer: it goes out as a message, or is shown first at the next visit.
+
+        What was `promised` about the message (a key of the outbox) is kept with that.
+        """
         async with self._room, self._work() as work:
             follower = await Followers(work).meet(told.channel, told.account, told.who, work.now)
-            await say_alone(work, "late", follower.id, told.key or str(work.now.timestamp()), answer.to_json())
+            if not answer.silent:
+                await say_alone(work, "late", follower.id, told.key or str(work.now.timestamp()), answer.to_json())
+            if told.key:
+                await outbox.kept_by_key(work, promised or key_of(told))
         await self.shared.say("outbox")
+
+    async def take_up(self, one: outbox.Promise) -> None:
+        """A message that a process had in hand when it ended.
+
+        It is carried out unless one has gone on talking since, or it is too long ago, or it may have been carried
+        out before a restore. What makes the shop say less is carried out in any case.
+        """
+        told, noted = unpacked(one.payload)
+        visit = await FollowerGlance(self.store.reader).visit(told.channel, told.account, told.who, told.key)
+        answer = None
+        if (visit is None or not visit.answered) and told.kind in TYPED | TAPPED and leaving(told.text) is None:
+            quiet = one.key.startswith(quarantine.QUIET)
+            if quiet or (visit is not None and await spoken_since(self.store.reader, visit.me.id, noted)):
+                answer = Answer()
+            elif self.clock.now() - noted > FRESH:
+                answer = Answer(self.face.body("desk/unheard", told.channel, {"text": told.text}))
+        if answer is None:
+            answer = await self.hear(told)
+        await self.say_later(told, answer, promised=one.key)
 
     async def hear(self, told: Told) -> Answer:
         """One message, one transaction, one answer; the same message gets the same answer again."""
@@ -474,28 +512,6 @@ class Desk:
         except Exception:
             self._heard = rows + self._heard  # written down when the database is back
             raise
-
-
-async def _within(task: asyncio.Task[Answer], seconds: float) -> Answer | None:
-    """What the task brings, or None when it takes longer; it goes on all the same, whoever waits for it.
-
-    `wait_for` around a `shield` says the same for three times the price, on every message.
-    """
-    loop = asyncio.get_running_loop()
-    over: asyncio.Future[None] = loop.create_future()
-
-    def end(_: object = None) -> None:
-        if not over.done():
-            over.set_result(None)
-
-    timer = loop.call_later(seconds, end)
-    task.add_done_callback(end)
-    try:
-        await over
-    finally:
-        timer.cancel()
-        task.remove_done_callback(end)
-    return task.result() if task.done() else None
 
 
 def _me(follower: Any) -> Me:

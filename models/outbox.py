@@ -36,7 +36,8 @@ class Outbox(Base):
     """A promise.
 
     `kind`: answer (a late or private answer), notice (service), push (asked-for marketing), errand (needs the
-    network), event (a reaction that failed). `missed` waits to be shown first at the follower's next visit.
+    network), event (a reaction that failed, or a message that a door could not wait for). `missed` waits to be shown
+    first at the follower's next visit.
     """
 
     __tablename__ = "outbox"

@@ -25,6 +25,7 @@ from bot.simulator.driver import Heard
 from bot.simulator.stage import Stage, open_stage
 from bot.simulator.wire import Push
 from handlers.routing import Told, shop
+from models import quarantine
 from models.base import Work
 from models.cart import CartLine
 from models.follower import Followers
@@ -33,6 +34,7 @@ from models.order import Order, OrderPaid
 from models.outbox import Outbox
 from models.product import Product, Sku
 from models.staff import Staff
+from models.subscription import Subscription
 from models.talk import Talk
 
 WHERE = "张三 13800138000 浙江省杭州市西湖区文三路1号"
@@ -187,6 +189,149 @@ async def test_what_the_platform_counts_as_heard_is_done_although_the_database_s
     assert await count(town, Order) == 1
 
 
+@asynccontextmanager
+async def dies_with(town: Town, push: Push, person: Follower, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
+    """The process says `success`, has the message in hand and ends; when the block ends, so does its lease."""
+    house = town.stage.house
+    desk, wall = house.desk, house.clock.wall_ms
+
+    async def never(told: Told) -> Answer:
+        return await asyncio.get_running_loop().create_future()
+
+    with monkeypatch.context() as slow:
+        real = desk.hear_within
+        slow.setattr("bot.late.AT_MOST", 30)
+        slow.setattr(desk, "hear_within", lambda told, seconds: real(told, min(seconds, 0.05)))
+        slow.setattr(desk, "_hear", never)
+        assert (await arrives(person, push)).decrypted_reply == "success"
+        (running,) = desk._running.values()
+        assert running.task is not None
+        running.task.cancel()
+        await asyncio.wait([running.task])
+    yield
+    monkeypatch.setattr(house.clock, "wall_ms", lambda: wall() + 61_000)
+    await town.settles()
+
+
+async def promised(town: Town) -> list[tuple[str, str]]:
+    """The messages that a door had to let go, and what has become of them."""
+    rows = await town.stage.house.store.reader.all(select(Outbox.key, Outbox.state).where(Outbox.name == "heard"))
+    return [(row.key.rpartition(":")[0], row.state) for row in rows]
+
+
+async def test_what_the_platform_counts_as_heard_is_done_although_the_process_dies(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`success` was said, the process was killed, and nobody knew any more that something had been ordered."""
+    mei = town.wechat("小美")
+    await mei.follows()
+    await mei.says("地址 " + WHERE)
+    push = message(mei, "买 A11 50g 罐装")
+    async with dies_with(town, push, mei, monkeypatch):
+        await town.settles()
+        assert not mei.inbox, "as long as the lease stands, somebody may be at work on it"
+        assert await count(town, Order) == 0
+    (told,) = [one.text for one in mei.inbox]
+    assert "合计 ¥27" in told
+    assert await count(town, Order) == 1
+    assert [state for _, state in await promised(town)] == ["done"]
+    assert (await arrives(mei, push)).text == told
+    await town.settles()
+    assert not mei.inbox
+    assert await count(town, Order) == 1
+
+
+async def test_what_was_done_late_is_not_done_again_when_its_lease_ends(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mei = town.wechat("小美")
+    await mei.follows()
+    await mei.says("地址 " + WHERE)
+    house, ready = town.stage.house, asyncio.Event()
+    desk, wall = house.desk, house.clock.wall_ms
+    hear, within = desk._hear, desk.hear_within
+
+    async def slowly(told: Told) -> Answer:
+        await ready.wait()
+        return await hear(told)
+
+    monkeypatch.setattr("bot.late.AT_MOST", 30)
+    monkeypatch.setattr(desk, "_hear", slowly)
+    monkeypatch.setattr(desk, "hear_within", lambda told, seconds: within(told, min(seconds, 0.05)))
+    assert (await arrives(mei, message(mei, "买 A11 50g 罐装"))).decrypted_reply == "success"
+    assert [state for _, state in await promised(town)] == ["leased"]
+    ready.set()
+    await town.settles()
+    assert [state for _, state in await promised(town)] == ["done"]
+    monkeypatch.setattr(house.clock, "wall_ms", lambda: wall() + 61_000)
+    await town.settles()
+    assert len(mei.inbox) == 1
+    assert await count(town, Order) == 1
+
+
+async def test_a_crowd_that_is_late_is_written_down_together(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk, written = town.stage.house.desk, []
+    work = desk._late.work
+    monkeypatch.setattr("bot.late.AT_MOST", 30)
+    monkeypatch.setattr(desk._late, "work", lambda: written.append(1) or work())
+    crowd = [Told("wechat", "gh", f"o{n}", "1", text="在吗") for n in range(40)]
+    await asyncio.gather(*(desk._late.note(told) for told in crowd), desk._late.note(crowd[0]))
+    assert len(await promised(town)) == 40
+    assert len(written) <= 2
+
+
+async def test_nothing_is_done_behind_the_back_of_who_has_gone_on_talking(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mei = town.wechat("小美")
+    await mei.follows()
+    await mei.says("地址 " + WHERE)
+    async with dies_with(town, message(mei, "买 A11 50g 罐装"), mei, monkeypatch):
+        town.stage.house.clock.move(timedelta(seconds=2))
+        assert "合计 ¥27" in (await mei.says("买 A11 50g 罐装")).text
+    assert await count(town, Order) == 1
+    assert not mei.inbox
+    assert [state for _, state in await promised(town)] == ["done"]
+
+
+async def test_what_lay_too_long_is_asked_for_again(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    mei = town.wechat("小美")
+    await mei.follows()
+    await mei.says("地址 " + WHERE)
+    async with dies_with(town, message(mei, "买 A11 50g 罐装"), mei, monkeypatch):
+        town.stage.house.clock.move(timedelta(minutes=11))
+    assert [one.text for one in mei.inbox] == ["刚才忙不过来，「买 A11 50g 罐装」没办成，请再说一次。"]
+    assert await count(town, Order) == 0
+
+
+async def test_who_wanted_to_hear_no_more_has_left_however_long_it_lay(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mei = town.wechat("小美")
+    await mei.follows()
+    await mei.says("订阅 龙井")
+    async with dies_with(town, message(mei, "退订"), mei, monkeypatch):
+        town.stage.house.clock.move(timedelta(minutes=30))
+        await mei.says("商品")
+    rows = await town.stage.house.store.reader.all(select(Subscription.state))
+    assert [row.state for row in rows] == ["left"]
+
+
+async def test_what_may_have_been_done_before_a_restore_is_not_done_again(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mei = town.wechat("小美")
+    await mei.follows()
+    await mei.says("地址 " + WHERE)
+    house = town.stage.house
+    dying = dies_with(town, message(mei, "买 A11 50g 罐装"), mei, monkeypatch)
+    async with dying, house.store.session() as session, session.begin():
+        await quarantine.skip(Work(session, house.clock.now()), house.clock.now())
+    assert await count(town, Order) == 0
+    assert not mei.inbox
+    assert [state for _, state in await promised(town)] == ["done"]
+
+
 async def test_an_answer_that_is_ready_as_the_door_goes_is_said_by_one_of_the_two(
     town: Town, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -206,8 +351,8 @@ async def test_an_answer_that_is_ready_as_the_door_goes_is_said_by_one_of_the_tw
     time.sleep(0.05)  # noqa: ASYNC251  the loop is busy: both are due in one turn of it
     answer = await heard
     await town.stage.house.tasks.settle(5)
-    later = await count(town, Outbox)
-    assert (answer is not None) + later == 1
+    later = await town.stage.house.store.reader.all(select(Outbox.id).where(Outbox.name == "late"))
+    assert (answer is not None) + len(later) == 1
 
 
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
