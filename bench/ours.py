@@ -18,6 +18,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,7 @@ async def prepare(database: str, count: int) -> None:
                     {"follower_id": i, "number": 0, "state": {}, "missed": 0} for i in ids[start : start + AT_ONCE]
                 ]
                 await session.execute(insert(Talk), talks)
-        await _analysed(store)
+        await _stands(store)
     finally:
         await house.shared.close()
         await store.close()
@@ -138,14 +139,20 @@ async def stock(database: str, sales: int) -> None:
             for start in range(0, len(ids), AT_ONCE):
                 some = [{"follower_id": i, "n": 1, "title": "", **home} for i in ids[start : start + AT_ONCE]]
                 await session.execute(insert(Address), [row | {"changed": now, "used": now} for row in some])
-        await _analysed(store)
+        await _stands(store)
     finally:
         await house.shared.close()
         await store.close()
 
 
-async def _analysed(store: Any) -> None:
-    """As autovacuum would, so that no round meets it."""
+async def _stands(store: Any) -> None:
+    """As a shop that has stood since yesterday: the catalogue is not news, and no round meets autovacuum."""
+    from sqlalchemy import update
+
+    from models.product import Product
+
+    async with store.session() as session, session.begin():
+        await session.execute(update(Product).values(changed=datetime.now(UTC) - timedelta(days=1)))
     if not store.sqlite:
         async with store.engine.connect() as connection:
             aside = await connection.execution_options(isolation_level="AUTOCOMMIT")

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.orm.exc import StaleDataError
 
 from bot.clock import Clock
 from bot.door import NotRecorded
@@ -299,6 +300,12 @@ class Desk:
 
     async def _change(self, told: Told, recalled: Recalled) -> Answer:
         """One transaction for a message that changes something, its inbox row first."""
+        try:
+            return await self._once(told, recalled, marked=True)
+        except StaleDataError:  # somebody was faster, and the transaction is gone: from the start, with more care
+            return await self._once(told, recalled, marked=False)
+
+    async def _once(self, told: Told, recalled: Recalled, *, marked: bool) -> Answer:
         done: Done | None = None
         again: dict[str, Any] | None = None
         async with self._room, self._work("message") as work:
@@ -308,7 +315,7 @@ class Desk:
                 if noted is None:
                     again = await inbox.answered(work, told.channel, told.account, told.who, told.key)
             if again is None:
-                done = await self._changed(work, told, recalled)
+                done = await self._changed(work, told, recalled, marked)
                 if noted is not None:
                     done.rows.append(inbox.keep(noted, done.answer.to_json()))
                 await work.write_all(done.rows)
@@ -327,7 +334,7 @@ class Desk:
         except Exception:  # the row is leased: the courier does it again when the lease ends
             log.exception("foreground errand failed", extra={"errand": errand.name})
 
-    async def _changed(self, work: Work, told: Told, recalled: Recalled) -> Done:
+    async def _changed(self, work: Work, told: Told, recalled: Recalled, marked: bool) -> Done:
         followers = Followers(work)
         me, row = await followers.talk(told.channel, told.account, told.who, work.now)
         visit = Visit(_me(me), row.number, row.state, row.missed, False, None)
@@ -335,7 +342,7 @@ class Desk:
         kept: list[Any] = [me]
         step = Step(self, Me, visit.me, work, work, work.now, talking, signed=told.signed, follower=me, kept=kept)
         intent, stale = await self._understand(told, step, lost)
-        reply, post, intent = await carry_out(work, step, intent, fact=False)
+        reply, post, intent = await carry_out(work, step, intent, fact=False, marked=marked)
         if intent.changes and intent.role > Role.ANYONE and not reply.refused:
             await record(work, me.id, intent.verb, _facts(intent))
         errand = await lease_errand(self, work, reply, me.id)

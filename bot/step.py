@@ -119,10 +119,16 @@ def desk_refusal(refusal: Refusal) -> Reply:
     return Reply(template_of(type(refusal)), dict(refusal.facts), refused=True, keeps=True)
 
 
-async def carry_out(work: Work, step: Step, intent: Intent, *, fact: bool) -> tuple[Reply, Post, Intent]:
-    """The handler and its reactions in a savepoint; a lost guard runs it again, everything read afresh."""
+async def carry_out(
+    work: Work, step: Step, intent: Intent, *, fact: bool, marked: bool = False
+) -> tuple[Reply, Post, Intent]:
+    """The handler and its reactions in a savepoint; a lost guard runs it again, everything read afresh.
+
+    With `marked` it is the cheap one (`Work.mark`): StaleDataError then, for a race that was lost in a flush, and the
+    whole transaction is gone.
+    """
     for attempt in range(TRIES):
-        savepoint = await work.savepoint()
+        savepoint = await (work.mark() if marked else work.savepoint())
         step.reset()
         try:
             reply, last = await _handled(step, intent)
@@ -134,7 +140,9 @@ async def carry_out(work: Work, step: Step, intent: Intent, *, fact: bool) -> tu
             await _undo(work, savepoint, step)
             step.reset()
             return desk_refusal(refusal), Post(), intent
-        except (Contended, StaleDataError):
+        except (Contended, StaleDataError) as lost:
+            if marked and isinstance(lost, StaleDataError):
+                raise
             await _undo(work, savepoint, step)
             if attempt == TRIES - 1 and fact:
                 raise
@@ -143,9 +151,7 @@ async def carry_out(work: Work, step: Step, intent: Intent, *, fact: bool) -> tu
 
 async def _undo(work: Work, savepoint: Any, step: Step) -> None:
     await savepoint.rollback()
-    work.forget()
-    for entity in step.kept:
-        await work.session.refresh(entity)
+    await work.forget(*step.kept)
 
 
 async def may(step: Step, intent: Intent) -> bool:

@@ -226,6 +226,15 @@ class Work:
         await self.session.connection()  # or it would be said before the session's own next statement, if there is one
         return point
 
+    async def mark(self) -> Mark:
+        """A savepoint for a fifth of the price (measured): what is undone to it forgets every entity, whoever holds it.
+
+        A flush that fails under it takes the whole transaction with it, and not only what came after the mark.
+        """
+        await self._flushed()
+        await (await self._driven()).say("SAVEPOINT mark")
+        return Mark(self)
+
     def watch(self, root: Root) -> None:
         if not any(r is root for r in self._roots):
             self._roots.append(root)
@@ -241,10 +250,15 @@ class Work:
             news.extend(root.take_news())
         return news
 
-    def forget(self) -> None:
-        """After a rollback to the savepoint: nothing has happened, nothing may be read again."""
+    async def forget(self, *kept: Base) -> None:
+        """After a rollback to a savepoint: nothing has happened; who is `kept` is what the database says."""
         self._roots, self._news = [], []
         self.session.expire_all()
+        for entity in kept:
+            if entity not in self.session:
+                self.session.add(entity)
+                self.session.expire(entity)
+            await self.session.refresh(entity)
 
     def insert(self, entity: Any) -> Any:
         """The database's own INSERT into an entity's table: the one that knows ON CONFLICT."""
@@ -337,6 +351,24 @@ class Work:
 
 
 E = TypeVar("E", bound=Base)
+
+
+@dataclass
+class Mark:
+    """See `Work.mark`."""
+
+    _work: Work
+
+    async def commit(self) -> None:
+        await self._say("RELEASE SAVEPOINT mark")
+
+    async def rollback(self) -> None:
+        self._work.session.expunge_all()
+        await self._say("ROLLBACK TO SAVEPOINT mark")
+        await self._say("RELEASE SAVEPOINT mark")
+
+    async def _say(self, words: str) -> None:
+        await (await self._work._driven()).say(words)
 
 
 class Shelf(Generic[E]):

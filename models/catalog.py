@@ -176,12 +176,17 @@ async def _read(reader: Reader, ids: list[int]) -> list[tuple[Goods, bool]]:
     offers = await reader.all(
         select(Offer.__table__).where(Offer.sku_id.in_([s.id for s in skus]), Offer.state == "on").order_by(Offer.id)
     )
+    specs_of: dict[int, list[Spec]] = {}
+    deals_of: dict[int, list[GroupDeal]] = {}
+    product_of = {s.id: s.product_id for s in skus}
+    for s in skus:
+        spec = Spec(s.id, s.label, s.price_fen, s.was_fen, stock_word(s.on_hand - s.held))
+        specs_of.setdefault(s.product_id, []).append(spec)
+    for o in offers:
+        deals_of.setdefault(product_of[o.sku_id], []).append(GroupDeal(o.sku_id, o.size, o.price_fen, o.hours))
     found = []
     for p in products:
-        mine = [s for s in skus if s.product_id == p.id]
-        specs = tuple(Spec(s.id, s.label, s.price_fen, s.was_fen, stock_word(s.on_hand - s.held)) for s in mine)
-        ids_here = {s.id for s in mine}
-        deals = tuple(GroupDeal(o.sku_id, o.size, o.price_fen, o.hours) for o in offers if o.sku_id in ids_here)
+        specs, deals = tuple(specs_of.get(p.id, ())), tuple(deals_of.get(p.id, ()))
         goods = Goods(
             p.id,
             p.code,

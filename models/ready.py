@@ -171,6 +171,20 @@ class Driver:
         round_.prepare(self._dialect)
         await self._fetch(round_.sql, round_.given([values for _, values in rows]))
 
+    async def say(self, words: str) -> None:
+        """A word about the transaction itself."""
+        if self._connection is None:
+            await self._sql.exec_driver_sql(words)
+            self._connection = self._under()
+            return
+        try:
+            if self._near:
+                await self._connection.execute_fetchall(words, ())
+            else:
+                await self._connection.execute(words)
+        except FAILURES as failure:
+            raise DBAPIError(None, None, failure, hide_parameters=True) from failure
+
     async def _fetch(self, sql: str, given: list[Any]) -> Sequence[Sequence[Any]]:
         rows: Sequence[Sequence[Any]]
         if self._connection is None:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -14,7 +15,7 @@ import pytest
 from conftest import NOON
 from follower import Follower
 from servers import Postgres
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from town import Blank, Town
 
@@ -24,6 +25,8 @@ from bot.shared import InProcess
 from bot.simulator.driver import Heard
 from bot.simulator.stage import Stage, open_stage
 from bot.simulator.wire import Push
+from bot.step import Step, carry_out
+from handlers.asking import Intent
 from handlers.routing import Told, shop
 from models import quarantine
 from models.base import Work
@@ -353,6 +356,33 @@ async def test_an_answer_that_is_ready_as_the_door_goes_is_said_by_one_of_the_tw
     await town.stage.house.tasks.settle(5)
     later = await town.stage.house.store.reader.all(select(Outbox.id).where(Outbox.name == "late"))
     assert (answer is not None) + len(later) == 1
+
+
+async def test_who_is_outrun_in_a_flush_is_tried_again_from_the_start(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The whole transaction is gone with such a flush, the inbox row as well."""
+    mei, tries = town.wechat("小美"), []
+    await mei.says("地址 " + WHERE)
+
+    async def outrun(work: Work, step: Step, intent: Intent, *, fact: bool, marked: bool = False) -> Any:
+        done = await carry_out(work, step, intent, fact=fact, marked=marked)
+        tries.append(marked)
+        if marked:
+            order = (await work.session.execute(select(Order))).scalar_one()
+            await work.session.execute(update(Order).values(version=99).execution_options(synchronize_session=False))
+            order.note = "慢了一步"
+            await work.session.flush()
+        return done
+
+    monkeypatch.setattr("bot.desk.carry_out", outrun)
+    push = message(mei, "买 A11 50g 罐装")
+    first = await arrives(mei, push)
+    assert tries == [True, False]
+    assert "合计 ¥27" in first.text
+    rows = await town.stage.house.store.reader.all(select(Order.note, Order.version))
+    assert [tuple(row) for row in rows] == [("", 1)]
+    assert (await arrives(mei, push)).text == first.text
 
 
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)

@@ -1,7 +1,7 @@
 """A step's unit of work where it goes past the mapper: the same transaction and the same guards, fewer ways."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -106,22 +106,42 @@ async def test_who_is_met_for_the_first_time_by_two_at_once_is_one_person(store:
 # -- savepoints ------------------------------------------------------------------------------------------
 
 
-async def test_what_is_undone_takes_along_what_went_past_the_session(store: Store) -> None:
-    mei, (sku, *_) = await somebody(store), await skus(store)
+@pytest.mark.parametrize("begin", [Work.savepoint, Work.mark], ids=["savepoint", "mark"])
+async def test_what_is_undone_takes_along_what_went_past_the_session(
+    store: Store, begin: Callable[[Work], Awaitable[Any]]
+) -> None:
+    mei, (sku, other, *_) = await somebody(store), await skus(store)
     held = await read(store, select(Sku.held).where(Sku.id == sku))
     async with step(store) as work:
-        point = await work.savepoint()
+        point = await begin(work)
         await reserve(work, sku, 1)
         lost = await Lines(work).add(CartLine(follower_id=mei, sku_id=sku, quantity=1))
+        work.session.add(CartLine(follower_id=mei, sku_id=other, quantity=1))
         await point.rollback()
-        work.forget()
-        point = await work.savepoint()
+        await work.forget()
+        point = await begin(work)
         kept = await Lines(work).add(CartLine(follower_id=mei, sku_id=sku, quantity=2))
         kept.quantity = 4
         await point.commit()
     assert kept is not lost
     assert await read(store, select(Sku.held).where(Sku.id == sku)) == held
     assert await read(store, select(CartLine.id, CartLine.quantity)) == [(kept.id, 4)]
+
+
+async def test_who_is_held_while_all_else_is_undone_is_as_before(store: Store) -> None:
+    """A step that is tried again keeps the person it is for."""
+    mei = await somebody(store)
+    async with step(store) as work:
+        me, _ = await Followers(work).talk("wechat", "gh", "oMei", work.now)
+        point = await work.mark()
+        me.name = "阿美"
+        await work.session.flush()
+        me.name = "小美"
+        await point.rollback()
+        await work.forget(me)
+        assert me.name == ""
+        me.name = "美"
+    assert await read(store, select(Follower.name).where(Follower.id == mei)) == [("美",)]
 
 
 async def test_a_step_that_fails_has_written_nothing(store: Store) -> None:
