@@ -13,11 +13,12 @@ from test_sale import number
 from town import Town
 
 from handlers.intents import EndSupplement
-from models import groupbuy, hand, product, settlement
+from models import aftersale, groupbuy, hand, product, settlement
+from models.aftersale import Case
 from models.base import Work
 from models.groupbuy import Group, Seat
 from models.order import Order
-from models.payment import Payment
+from models.payment import Attempt, Attempts, Payment
 from models.product import Product, Sku
 from models.refund import Refund
 from models.request import Requests
@@ -175,6 +176,76 @@ async def test_control_without_the_order_s_number_as_its_name_it_is_written_down
     monkeypatch.setattr(hand, "named", lambda order: f"hand:{time.perf_counter_ns()}")
     monkeypatch.setattr(Order, "payable", True)
     assert await taken_by_two(town) == 2, "the race did not happen: this test has lost its teeth"
+
+
+async def paid_in_hand_while_it_is_paid(town: Town) -> tuple[int, int]:
+    """Four buyers press the button of the pay page while staff write down their money; (credited, still payable)."""
+    boss, buyers = await town.owner(), await crowd(town, 4)
+    for buyer in buyers:
+        await buyer.says("买 A11")
+        placed = await buyer.says("1")
+        page = await buyer.opens(next(link for link in placed.links if "/pay/" in link.url))
+        asked = (await boss.says(f"收款 {number(placed)}")).text
+        await asyncio.gather(page.presses_the_button(), boss.says(asked.strip()[-7:]))
+    taken = await one(town, select(func.count()).select_from(Payment).where(Payment.state == "credited"))
+    paid = select(Order.id).where(Order.state == "paid")
+    still = await one(
+        town,
+        select(func.count()).select_from(Attempt).where(Attempt.state.in_(["new", "live"]), Attempt.order_id.in_(paid)),
+    )
+    return int(taken), int(still)
+
+
+async def test_what_is_paid_in_hand_cannot_be_paid_at_the_cashier_too(town: Town) -> None:
+    _, still = await paid_in_hand_while_it_is_paid(town)
+    assert still == 0
+    await town.settles()
+    assert await offenders(town.stage.house.store, town.stage.house.clock.now()) == []
+
+
+async def test_control_without_the_one_open_attempt_it_can(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def none(self: Attempts, bill: Any) -> None:
+        return None
+
+    monkeypatch.setattr(Attempts, "open_for", none)
+    await run(town, "DROP INDEX uq_attempt_one_open")
+    taken, still = await paid_in_hand_while_it_is_paid(town)
+    assert taken == 4
+    assert still > 0, "the race did not happen: this test has lost its teeth"
+
+
+async def dropped_while_it_is_agreed(town: Town) -> list[tuple[str, int]]:
+    """Four want their money back and drop it as the shop agrees; how each case stands, and what goes back."""
+    boss, buyers = await town.owner(), await crowd(town, 4)
+    for buyer in buyers:
+        await buyer.says("买 A11")
+        placed = await buyer.says("1")
+        await buyer.pays(placed)
+        await town.settles()
+        no = number(placed)
+        await buyer.says(f"退款 {no} 不想要了")
+        asked = (await boss.says(f"同意 {no}")).text
+        await asyncio.gather(boss.says(asked.strip()[-7:]), buyer.says("不退了"))
+    owed = select(func.coalesce(func.sum(Refund.amount_fen), 0)).where(Refund.order_id == Case.order_id)
+    rows = await town.stage.house.store.reader.all(
+        select(Case.state, owed.scalar_subquery().label("fen")).order_by(Case.id)
+    )
+    return [(row.state, int(row.fen)) for row in rows]
+
+
+async def test_a_case_that_is_dropped_as_the_shop_agrees_is_one_of_the_two(town: Town) -> None:
+    found = await dropped_while_it_is_agreed(town)
+    assert len(found) == 4
+    assert set(found) <= {("withdrawn", 0), ("refunding", 2700), ("done", 2700)}
+    assert await offenders(town.stage.house.store, town.stage.house.clock.now()) == []
+
+
+async def test_control_without_the_edges_of_a_case_money_goes_back_for_one_that_was_dropped(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(aftersale, "may_go", lambda before, to: True)
+    monkeypatch.setattr(aftersale, "OPEN", tuple(aftersale.WORDS))
+    assert ("withdrawn", 2700) in await dropped_while_it_is_agreed(town), "this test has lost its teeth"
 
 
 async def moved_while_it_leaves(town: Town) -> list[str]:
