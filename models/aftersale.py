@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, bindparam, func, select, text, tuple_
-from sqlalchemy.orm import Mapped, WriteOnlyMapped, declared_attr, mapped_column, relationship
+from sqlalchemy.orm import Mapped, WriteOnlyMapped, mapped_column, relationship
 
-from models.base import Base, Event, Invariant, Moment, Refusal, Root, Shelf
+from models.base import Base, Event, Guarded, Invariant, Moment, Refusal, Shelf
 from models.evidence import PICTURES, Evidence
 from models.figures import Figures
 from models.order import NotNow, Order, OrderLine
@@ -110,7 +109,7 @@ class CaseMoved(Event):
     step: int  # which of its steps: names the notice
 
 
-class Case(Root):
+class Case(Guarded):
     """One line of one order about which something is to be done."""
 
     __tablename__ = "aftersale"
@@ -151,11 +150,6 @@ class Case(Root):
     steps: Mapped[int] = mapped_column(default=0)
 
     moves: WriteOnlyMapped[CaseMove] = relationship(lambda: CaseMove, order_by=lambda: CaseMove.id)
-
-    @declared_attr.directive
-    @classmethod
-    def __mapper_args__(cls) -> dict[str, Any]:
-        return {"version_id_col": cls.version}  # two who answer at once: one of them has answered an older copy
 
     @property
     def open(self) -> bool:

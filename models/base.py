@@ -1,102 +1,30 @@
-"""What every model stands on: column types, entities with news, shelves, glances and the unit of work."""
+"""What every model stands on: entities with news, shelves, glances and the unit of work."""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Coroutine, Generator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from itertools import zip_longest
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
-from sqlalchemy import JSON, BigInteger, Boolean, Connection, LargeBinary, MetaData, Row, Select, String, insert, select
+from sqlalchemy import BigInteger, Boolean, Connection, LargeBinary, MetaData, Row, Select, String, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
-from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.asyncio import AsyncSession, AsyncSessionTransaction
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, reconstructor
-from sqlalchemy.sql.functions import FunctionElement
-from sqlalchemy.types import TypeDecorator, TypeEngine
+from sqlalchemy.orm import DeclarativeBase, Mapped, declared_attr, mapped_column, reconstructor
 
 from models import adopting
+from models.columns import EPOCH as EPOCH
+from models.columns import Json as Json
+from models.columns import Moment as Moment
+from models.columns import earlier as earlier
 from models.ready import Ask, Driver, Ready
 
 ALPHABET = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"  # nothing that can be read as something else
 _WHOLE = 256 // len(ALPHABET) * len(ALPHABET)
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 Statement = Select[*tuple[Any, ...]]
 RowOf = Row[*tuple[Any, ...]]
-
-
-class Moment(TypeDecorator[datetime]):
-    """The only type for a moment: timestamptz on PostgreSQL, integer microseconds UTC on SQLite; never naive."""
-
-    impl = BigInteger
-    cache_ok = True
-
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        if dialect.name == "postgresql":
-            return dialect.type_descriptor(TIMESTAMP(timezone=True))
-        return dialect.type_descriptor(BigInteger())
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError("a moment without a zone is no moment")
-        if dialect.name == "postgresql":
-            return value
-        return (value - EPOCH) // timedelta(microseconds=1)
-
-    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        if isinstance(value, datetime):
-            return value.astimezone(UTC)
-        return EPOCH + timedelta(microseconds=value)
-
-
-Json = JSON().with_variant(JSONB(), "postgresql")
-
-
-# STRICT tables on SQLite know INTEGER, TEXT, REAL, BLOB and ANY, and nothing else.
-@compiles(BigInteger, "sqlite")
-@compiles(Boolean, "sqlite")
-def _integer(element: Any, compiler: Any, **kw: Any) -> str:
-    return "INTEGER"
-
-
-@compiles(String, "sqlite")
-@compiles(JSON, "sqlite")
-def _text(element: Any, compiler: Any, **kw: Any) -> str:
-    return "TEXT"
-
-
-@compiles(LargeBinary, "sqlite")
-def _blob(element: Any, compiler: Any, **kw: Any) -> str:
-    return "BLOB"
-
-
-class earlier(FunctionElement[datetime]):
-    """`earlier(column, 15)`: the moment 15 seconds before; for what verifies. Deadlines are columns of their own."""
-
-    type = Moment()
-    inherit_cache = False
-
-    def __init__(self, moment: Any, seconds: int) -> None:
-        super().__init__(moment)
-        self.seconds = seconds
-
-
-@compiles(earlier)
-def _earlier(element: Any, compiler: Any, **kw: Any) -> str:
-    return f"({compiler.process(element.clauses, **kw)} - INTERVAL '{element.seconds:d} seconds')"
-
-
-@compiles(earlier, "sqlite")
-def _earlier_here(element: Any, compiler: Any, **kw: Any) -> str:
-    return f"({compiler.process(element.clauses, **kw)} - {element.seconds * 1_000_000:d})"
 
 
 class Base(DeclarativeBase):
@@ -184,6 +112,17 @@ class Root(Base):
         news: list[Event] = self.__dict__.get("_news", [])
         self.__dict__["_news"] = []
         return news
+
+
+class Guarded(Root):
+    """A root that two may change at once: a change to an older copy is none (StaleDataError), a net under the lock."""
+
+    __abstract__ = True
+
+    @declared_attr.directive
+    @classmethod
+    def __mapper_args__(cls) -> dict[str, Any]:
+        return {"version_id_col": cls.version}
 
 
 class Reader(Protocol):

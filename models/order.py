@@ -18,10 +18,10 @@ from sqlalchemy import (
     select,
     text,
 )
-from sqlalchemy.orm import Mapped, WriteOnlyMapped, declared_attr, mapped_column, relationship
+from sqlalchemy.orm import Mapped, WriteOnlyMapped, mapped_column, relationship
 
 from models import hold
-from models.base import Contended, Invariant, Moment, Refusal, Root, Shelf
+from models.base import Contended, Guarded, Invariant, Moment, Refusal, Shelf
 from models.orderline import EDGES, OPEN_TO_CHANGE, PAID, UNPAID, WORDS, OrderLine, OrderMove
 from models.ordernews import OrderClosed, OrderCompleted, OrderNews, OrderPaid, OrderPlaced, OrderReady, OrderShipped
 from models.ready import Ready
@@ -50,7 +50,7 @@ class OrderWaits(Refusal):
     """Its buyer may be paying more for a change of mind: until then nothing of it leaves. Facts: order, until."""
 
 
-class Order(Root):
+class Order(Guarded):
     """One order; everything it says about money and goods was fixed when it was made."""
 
     __tablename__ = "order"
@@ -110,11 +110,6 @@ class Order(Root):
     waits_until: Mapped[datetime | None]  # a supplement may be paid so long; nothing leaves meanwhile
 
     moves: WriteOnlyMapped[OrderMove] = relationship(lambda: OrderMove, order_by=lambda: OrderMove.id)
-
-    @declared_attr.directive
-    @classmethod
-    def __mapper_args__(cls) -> dict[str, Any]:
-        return {"version_id_col": cls.version}  # the net under the row lock: a change to an older copy is none
 
     @property
     def word(self) -> str:

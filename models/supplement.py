@@ -7,11 +7,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, bindparam, exists, select, text
-from sqlalchemy.orm import Mapped, declared_attr, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column
 
 from models import hold
 from models.address import Label
-from models.base import Event, Glance, Invariant, Moment, Root, Shelf, Work, fresh_code
+from models.base import Event, Glance, Guarded, Invariant, Moment, Shelf, Work, fresh_code
 from models.figures import Figures
 from models.hold import Hold
 from models.order import UNPAID, NotNow, Order, OrderLine, Orders
@@ -48,7 +48,7 @@ class SupplementOver(Event):
     waited: bool
 
 
-class Supplement(Root):
+class Supplement(Guarded):
     """A change of a paid order that costs more: what it will be, and the difference, fixed when it was asked for."""
 
     __tablename__ = "supplement"
@@ -87,11 +87,6 @@ class Supplement(Root):
     pay_until: Mapped[datetime]
     paid_at: Mapped[datetime | None]
     closed_cause: Mapped[str] = mapped_column(default="")
-
-    @declared_attr.directive
-    @classmethod
-    def __mapper_args__(cls) -> dict[str, Any]:
-        return {"version_id_col": cls.version}
 
     @property
     def word(self) -> str:
