@@ -101,7 +101,7 @@ async def _mine(no: str, place: int, me: Follower, glance: CaseGlance, *states: 
 
 
 @shop.on("撤回 {order}", "撤回售后 {order}", "不退了 {order}", "撤回售后", "撤回申请")
-@shop.on("不退了", "不退货了", bare=1)
+@shop.on("不退了", "不退货了", "撤回", bare=1)
 async def withdraw(
     wish: WithdrawCase, me: Follower, talk: Talking, glance: CaseGlance, orders: Orders, cases: Remedies, now: datetime
 ) -> Reply | Intent:

@@ -37,7 +37,7 @@ from models.prices import yuan
 from models.remedy import Remedies
 from models.staff import StaffGlance
 from models.talk import Talking
-from models.words import number, numeral, plain
+from models.words import number, numeral, plain, unfill
 
 PAGE = 6
 ALL_LINES = 99
@@ -101,6 +101,11 @@ def in_other_words(hearing: Hearing) -> Intent | None:
     return None
 
 
+_BACK = re.compile(
+    r"(?:请|麻烦|给我|快点?|赶紧|赶快|马上|立刻|立即|现在|我要)*(?:退[钱款](?:给我?|回给?我?|还给?我?)?|把[钱款]退(?:给|回|还|还给|回给)?我?)"
+)
+
+
 # -- what is wrong ---------------------------------------------------------------------------------------
 
 
@@ -131,6 +136,12 @@ async def refund(wish: RefundOrder, me: Me, talk: Talking, orders: OrderGlance, 
     elif order.state == "forming":
         steps = [Choice("退团", LeaveGroup(word="look")), *steps]
     return reply("aftersale/not_paid", *steps, order=order).now_seen("order", order.no)
+
+
+@shop.cue(55)
+def money_back(hearing: Hearing) -> Intent | None:
+    """把钱退给我, 快退钱, 退钱给我: the same in a hurry."""
+    return RefundOrder(hearing.talk.shown("order", hearing.now)) if _BACK.fullmatch(unfill(hearing.said)) else None
 
 
 @shop.on()

@@ -128,6 +128,7 @@ async def anger(ask: Anger, me: Follower, orders: OrderGlance, staff: StaffRoom,
 
 
 @shop.on("人工", "客服", "人工客服", "转人工", "有人吗", "找人", "human")
+@shop.on("人工?", "人工呢", "人工在吗", "客服呢", "客服在吗")
 async def person(
     ask: Person, me: Follower, figures: Figures, answers: AnswerGlance, staff: StaffRoom, post: Post, now: datetime
 ) -> Reply:

@@ -41,6 +41,7 @@ from models.prices import yuan
 from models.refund import RefundGlance
 from models.seal import Keys
 from models.talk import Talking
+from models.words import unfill
 
 PAGE = 6
 _NO = re.compile(r"[2-9a-hjkmnp-z]{8}")
@@ -182,6 +183,19 @@ async def pay_elsewhere(
     return said.now_seen("order", found.no)
 
 
+_SOMEBODY = "我?(?:老公|老婆|对象|男朋友|女朋友|爸爸?|妈妈?|儿子|女儿|孩子|家里?人|朋友|闺蜜|同事|别人|人|他|她)"
+_FOR_ME = re.compile(
+    rf"(?:能不能|能|可不可以|可以)?(?:代付|(?:[找让叫请由]?{_SOMEBODY})?(?:帮我?|替我?|代我|帮忙)付|[找让叫请由]{_SOMEBODY}来?付)"
+    r"(?:款|钱|一下|下|这单)*(?:可以|行)?[吗么嘛不]?"
+)
+
+
+@shop.cue(45)
+def somebody_else_pays(hearing: Hearing) -> Intent | None:
+    """帮我付, 让我老公来付, 能代付吗: somebody else is to pay."""
+    return PayForMe(hearing.talk.shown("order", hearing.now)) if _FOR_ME.fullmatch(unfill(hearing.said)) else None
+
+
 @shop.on("代付 {order}", "代付", "找人代付", "pay for me {order}", "pay for me")
 async def pay_for_me(
     ask: PayForMe, me: Me, orders: OrderGlance, figures: Figures, keys: Keys, now: datetime
@@ -217,6 +231,8 @@ async def cancel(
     if len(unpaid) > 1:  # the bare word never picks one of several
         return listing("orders/which", [line_of(o, CancelOrder(o.no)) for o in unpaid])
     found = await _subject(ask.order, seen, glance, Which.UNPAID, CancelOrder, "orders/nothing_to_cancel")
+    if ask.bare and isinstance(found, OrderSeen) and talk.last == "orders/cancelled" and found.state == "closed":
+        return reply("orders/cancelled", Choice("再看看别的", Browse()), no=found.no)  # said twice, it is done once
     if ask.bare and isinstance(found, OrderSeen) and found.state in ("closed", "completed"):
         found = await _subject("", seen, glance, Which.UNPAID, CancelOrder, "orders/nothing_to_cancel")
     if isinstance(found, Reply):

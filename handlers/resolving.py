@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from datetime import datetime
 
 from handlers.asking import Intent, remembered, slot_of, unpack
@@ -10,7 +12,12 @@ from handlers.routing import Hearing, Told, shop
 from models.catalog import Catalog
 from models.staff import Role
 from models.talk import Talking
-from models.words import bare, is_no, numeral, plain
+from models.words import bare, is_no, numeral, plain, unfill
+
+LONGEST_ASKED = 16  # characters of a phrase that is looked for among fillers: what is longer tells something
+_ENDS = re.compile(r"(?:\[\w{1,6}\]|[^\w?)\]%])+$")
+_ASKS = re.compile(r"[?吗么呢嘛]")
+_WISHES = re.compile(r"^(?:请|麻烦)?(?:帮我|给我|我?要|我?想要?)(?:一下|下)?")
 
 
 class Lost(Exception):
@@ -41,12 +48,34 @@ def resolve(told: Told, talk: Talking, now: datetime, catalog: Catalog, *, role:
     hearing = Hearing(plain(told.text), raw_plain(told.text), talk, now, catalog, role, lost, told.tapped)
     return (
         _phrase(hearing)
+        or _unmarked(hearing)
         or _cued(hearing, 0, 100)
         or _answered(hearing)
         or _numbered(hearing)
-        or _cued(hearing, 100, 1000)
+        or _unfilled(hearing, asks=False)
+        or _cued(hearing, 100, 101)
+        or _unfilled(hearing, asks=True)
+        or _cued(hearing, 101, 1000)
         or shop.kinds["unknown"](told)
     )
+
+
+def _unmarked(hearing: Hearing) -> Intent | None:
+    """退款！, 确认。, 商品[微笑]: a phrase and what keyboards put behind it. A question mark stays: 取消？ asks."""
+    said, raw = (_ENDS.sub("", text) for text in (hearing.said, hearing.raw))
+    return _phrase(replace(hearing, said=said, raw=raw)) if said and said != hearing.said else None
+
+
+def _unfilled(hearing: Hearing, *, asks: bool) -> Intent | None:
+    """麻烦取消订单, 我要开团, 购物车呢: a phrase among fillers. What `asks` (购物车呢？) changes nothing."""
+    said = unfill(hearing.said)
+    if (_ASKS.search(hearing.said) is not None) is not asks or len(said) > LONGEST_ASKED:
+        return None
+    for words in dict.fromkeys((said, _WISHES.sub("", said))):
+        found = _phrase(replace(hearing, said=words, raw=words)) if words and words != hearing.said else None
+        if found is not None and not (asks and found.changes):
+            return found
+    return None
 
 
 def _phrase(hearing: Hearing) -> Intent | None:

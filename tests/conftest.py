@@ -92,9 +92,20 @@ LENGTHY = ("test_machine", "test_crash", "test_flood", "test_wechat_codec", "tes
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes a minute comes first: at the end it would keep one core busy and the other waiting."""
+    """What takes a minute comes first: at the end it would keep one core busy and the other waiting.
+
+    Each worker begins with a run of the items of its own: the lengthy ones are dealt out to the heads of these.
+    """
     rank = {name: n for n, name in enumerate(LENGTHY)}
-    items.sort(key=lambda item: rank.get(item.path.stem, len(rank)))
+    lengthy = sorted((item for item in items if item.path.stem in rank), key=lambda item: rank[item.path.stem])
+    others = [item for item in items if item.path.stem not in rank]
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    dealt: list[pytest.Item] = []
+    for n in range(workers):
+        mine = lengthy[n::workers]
+        size = (len(items) - len(dealt)) // (workers - n)
+        dealt += mine + [others.pop(0) for _ in range(min(len(others), size - len(mine)))]
+    items[:] = dealt + others
 
 
 def pytest_collection_finish() -> None:

@@ -1,0 +1,123 @@
+"""A command is heard with marks, stickers and courtesies around it, and never out of a question."""
+
+import pytest
+from town import Town
+
+from handlers.asking import Intent
+from handlers.intents import (
+    Browse,
+    Buy,
+    CancelOrder,
+    Checkout,
+    ClearCart,
+    Groups,
+    Help,
+    ListOrders,
+    MyParcel,
+    OpenGroup,
+    PayForMe,
+    PayOrder,
+    Person,
+    RefundOrder,
+    Search,
+    ShowCart,
+    Subscribe,
+    Unsubscribe,
+    WithdrawCase,
+)
+from handlers.resolving import resolve
+from handlers.routing import Told
+from models.staff import Role
+from models.talk import Talking
+
+pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+
+HEARD = {
+    "商品！": Browse,
+    "商品。": Browse,
+    "商品[微笑]": Browse,
+    "商品😊": Browse,
+    "请问商品": Browse,
+    "購物車~": ShowCart,
+    "购物车呢": ShowCart,
+    "订单？": ListOrders,
+    "我的订单呢": ListOrders,
+    "去付款啊": PayOrder,
+    "取消订单！！": CancelOrder,
+    "取消订单吧": CancelOrder,
+    "麻烦取消订单": CancelOrder,
+    "帮我取消订单，谢谢": CancelOrder,
+    "结算！": Checkout,
+    "帮我清空购物车": ClearCart,
+    "买 A11！": Buy,
+    "我想买 A11": Buy,
+    "我要开团 A6": OpenGroup,
+    "我要团购": Groups,
+    "我要订阅 龙井": Subscribe,
+    "人工！": Person,
+    "人工？": Person,
+    "我要人工": Person,
+    "帮助！": Help,
+    "退款！": RefundOrder,
+    "退錢！！！": RefundOrder,
+    "退款吧": RefundOrder,
+    "给我退钱": RefundOrder,
+    "快退钱": RefundOrder,
+    "把钱退给我": RefundOrder,
+    "赶紧把钱退给我！": RefundOrder,
+    "撤回": WithdrawCase,
+    "撤回！": WithdrawCase,
+    "代付一下": PayForMe,
+    "帮我付": PayForMe,
+    "让我老公付": PayForMe,
+    "找朋友帮忙付款": PayForMe,
+    "能代付吗": PayForMe,
+    "退订！": Unsubscribe,
+    "快递呢": MyParcel,
+    "我想要龙井": Search,
+}
+ONLY_ASKED = (
+    "取消订单？",
+    "取消订单吗",
+    "能取消订单吗",
+    "清空购物车吗",
+    "退订单吗",
+    "不退款",
+    "先付钱",
+    "来付款",
+    "货到付款",
+)
+
+
+async def test_what_is_typed_around_a_command_does_not_hide_it(town: Town) -> None:
+    found = {words: type(heard(town, words)) for words in HEARD}
+    assert found == HEARD
+
+
+async def test_a_question_about_a_command_changes_nothing(town: Town) -> None:
+    assert {words for words in ONLY_ASKED if heard(town, words).changes} == set()
+    assert not any(isinstance(heard(town, words), PayForMe | CancelOrder | ClearCart) for words in ONLY_ASKED)
+
+
+async def test_words_of_ones_own_keep_their_marks(town: Town) -> None:
+    assert heard(town, "备注 轻拿轻放！").to_json()["words"] == "轻拿轻放！"
+    assert heard(town, "搜 龙井！").to_json()["words"] == "龙井！"
+
+
+async def test_a_tap_or_the_word_that_comes_twice_cancels_once(town: Town) -> None:
+    """The second one spoke of another order, which was paid."""
+    mei = town.wechat("小美")
+    await mei.says("地址 张三 13800138000 浙江省杭州市西湖区文三路1号")
+    await mei.pays(await mei.says("买 A11 50g 罐装"))
+    await town.settles()
+    await mei.says("买 A11 50g 罐装")
+    first = await mei.says("取消订单")
+    assert "已取消，没有扣款" in first.text
+    assert (await mei.says("取消订单")).text == first.text
+
+
+def heard(town: Town, words: str) -> Intent:
+    """What a customer who says this, out of the blue, is taken to want."""
+    house = town.stage.house
+    told = Told("wechat", "gh", "oMei", "1", text=words)
+    return resolve(told, Talking(), house.clock.now(), house.catalogs.current, role=Role.ANYONE)
