@@ -20,10 +20,13 @@ from handlers.intents import (
     ChangeSpec,
     Discounts,
     Freight,
+    Groups,
     Health,
+    InviteCard,
     LateParcel,
     LeaveGroup,
     ListOrders,
+    MyGroups,
     MyParcel,
     MyPayment,
     MyRefund,
@@ -66,6 +69,7 @@ MINE: dict[str, Intent] = {
     "freight": Freight(),
     "discounts": Discounts(),
     "anger": Anger(),
+    "share": InviteCard(),
 }
 SHOPS = {
     "carrier": "快递",
@@ -79,6 +83,7 @@ SHOPS = {
     "licence": "执照",
     "who_answers": "",
     "pay_ways": "",
+    "group_rules": "",
 }
 # What is asked of a product, by the words for it, tried in this order; "" is what its card shows: price and stock.
 ASPECTS = (
@@ -300,6 +305,8 @@ async def about(
             return _aside(reply("everyday/leaves", rule=rule, resting=rule.resting(now)))
     if ask.topic == "pay_ways":
         return _aside(reply("everyday/pay_ways", cashier=figures.cashier, pay_words=figures.service.pay_words))
+    if ask.topic == "group_rules":
+        return _aside(reply("everyday/group_rules", Choice("看看能拼什么", Groups()), Choice("我的团", MyGroups())))
     if ask.topic == "who_answers":
         return _aside(reply("everyday/who_answers"))
     words = await answers.of(SHOPS.get(ask.topic, "")) if ask.topic in SHOPS else ""

@@ -12,6 +12,7 @@ from handlers.intents import (
     ClearCart,
     Groups,
     Help,
+    InviteCard,
     ListOrders,
     MyParcel,
     OpenGroup,
@@ -75,6 +76,8 @@ HEARD = {
     "退订！": Unsubscribe,
     "快递呢": MyParcel,
     "我想要龙井": Search,
+    "怎么邀请朋友": InviteCard,
+    "分享给朋友": InviteCard,
 }
 ONLY_ASKED = (
     "取消订单？",
@@ -97,6 +100,20 @@ async def test_what_is_typed_around_a_command_does_not_hide_it(town: Town) -> No
 async def test_a_question_about_a_command_changes_nothing(town: Town) -> None:
     assert {words for words in ONLY_ASKED if heard(town, words).changes} == set()
     assert not any(isinstance(heard(town, words), PayForMe | CancelOrder | ClearCart) for words in ONLY_ASKED)
+
+
+async def test_how_groups_work_is_told_and_not_searched_for(town: Town) -> None:
+    mei = town.wechat("小美")
+    for words in ("拼团怎么玩", "有团吗", "啥时候成团", "不成团怎么办", "几个人成团？", "拼團怎麼開"):
+        assert "全额原路退" in (await mei.says(words)).text, words
+
+
+async def test_staff_hear_how_a_command_is_written(town: Town) -> None:
+    boss, mei = await town.owner(), town.wechat("小美")
+    assert "发货 单号 顺丰" in (await boss.says("发货 x")).text
+    assert "顺丰" not in (await mei.says("发货 x")).text, "nobody else hears of commands"
+    assert "今天付款 0 单" in (await boss.says("今天卖了多少")).text
+    assert "库存" in (await boss.says("改库存 A1")).text
 
 
 async def test_words_of_ones_own_keep_their_marks(town: Town) -> None:

@@ -38,7 +38,9 @@ from models.staff import Role
 PAGE = 4
 WISHES = 3
 PICKS, NOTES = 10, 3
-_SHIP = re.compile(r"发货[\s:]*(?P<no>(?=[a-z]*[0-9])(?=[0-9]*[a-z])[2-9a-hjkmnp-z]{8})(?![0-9a-z])")
+_SHIP = re.compile(
+    r"发货(?:[\s:]*(?P<no>(?=[a-z]*[0-9])(?=[0-9]*[a-z])[2-9a-hjkmnp-z]{8})(?![0-9a-z])|\s+[^?吗么呢没了]+$)"
+)
 
 
 @shop.on("发货", "待发货", "to ship")
@@ -180,11 +182,11 @@ async def pick(wish: PickList, orders: OrderGlance) -> Reply:
 
 @shop.cue(60)
 def somehow(hearing: Hearing) -> Intent | None:
-    """发货 with an order's number in it that does not read: said so, and how it is written, instead of searched."""
+    """发货 and something that does not read: said so, and how it is written, instead of searched."""
     if hearing.role < Role.CLERK or hearing.tapped:
         return None
     found = _SHIP.match(hearing.said)
-    return ShipSomehow(found["no"].upper()) if found else None
+    return ShipSomehow((found["no"] or "").upper()) if found else None
 
 
 @shop.on()

@@ -107,7 +107,8 @@ async def set_price_now(what: SetPriceNow, room: Stockroom, stock: StockGlance) 
     return reply("products/priced", Choice("看看", ShowProduct(goods.code)), **facts)
 
 
-@shop.on("库存 {product} {move}", "库存 {product}", "stock {product} {move}", "stock {product}")
+@shop.on("库存 {product} {move}", "库存 {product}", "改库存 {product} {move}", "改库存 {product}")
+@shop.on("stock {product} {move}", "stock {product}")
 async def set_stock(what: SetStock, stock: StockGlance, talk: Talking) -> Reply:
     """What is there; with +10, -3 or 50 before and after, and four digits to type."""
     talk.pending = None
@@ -133,7 +134,7 @@ async def set_stock_now(what: SetStockNow, room: Stockroom, stock: StockGlance) 
     return reply("products/stocked", goods=goods, spec=goods.spec(what.spec), after=after)
 
 
-@shop.on("今日", "今天怎么样", "today")
+@shop.on("今日", "今天怎么样", "今天卖了多少", "今天多少单", "今日订单", "今日数据", "今日销量", "统计", "today")
 async def today(what: Today, report: Report, stock: StockGlance, figures: Figures, now: datetime) -> Reply:
     """How the day goes: paid, to ship, running out."""
     day = await report.day(day_start(now, figures.zone))
