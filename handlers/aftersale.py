@@ -31,7 +31,6 @@ from models.orderglance import OrderGlance
 from models.remedy import Remedies
 from models.staff import Role, StaffGlance, StaffRoom
 from models.talk import Talking
-from models.words import is_no
 
 PAGE = 6
 
@@ -141,7 +140,7 @@ async def take_offer(
         return listing("aftersale/which_case", [Choice(c.line, ShowCase(c.no, c.place)) for c in offers], order="")
     order, case = await _held(offers[0].id, orders, cases)
     seen = offers[0]
-    if is_no(wish.word) or wish.word == "no":
+    if wish.word == "no":
         case.decline(order, now, now + figures.silence)
         return reply("aftersale/declined", Choice("人工", Person()), case=seen).now_seen("order", order.no)
     case.take_offer(order)

@@ -58,6 +58,7 @@ from models.search import understand, words_of
 from models.staff import Role, StaffRoom
 from models.supplement import SupplementGlance
 from models.talk import Talking
+from models.words import is_no, is_yes
 
 TOPICS = topics()
 # What each topic of the data file is asked by; the shop's own answers by the name under which they are kept.
@@ -125,6 +126,8 @@ def _intent(topic: str, hearing: Hearing) -> Intent:
         return ProductFacts(shown, hearing.said[:60])
     if topic == "health":
         return Health(shown, hearing.said[:60])
+    if topic == "ok":  # 好 may answer what the shop has proposed; 我想想 and 收到 do not
+        return SmallTalk(topic, "yes" if is_yes(hearing.said) else "no" if is_no(hearing.said) else "")
     return AboutShop(topic) if topic in SHOPS else SmallTalk(topic)
 
 

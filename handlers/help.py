@@ -23,10 +23,12 @@ from handlers.intents import (
     Silent,
     Simple,
     StrangeThing,
+    TakeOffer,
 )
 from handlers.replies import Choice, Question, Reply, reply
 from handlers.routing import Hearing, shop
 from models.aftersale import CHANGE_OF_MIND
+from models.aftersaleglance import CaseGlance
 from models.catalog import Catalog
 from models.figures import Figures
 from models.follower import Me
@@ -125,7 +127,7 @@ async def strange(ask: StrangeThing) -> Reply:
 @shop.on("不要了", "不要啦", goods=1)
 @shop.on("不想要了", goods=2)
 async def cancel_question(
-    ask: CancelQuestion, me: Me, talk: Talking, orders: OrderGlance, now: datetime
+    ask: CancelQuestion, me: Me, talk: Talking, orders: OrderGlance, cases: CaseGlance, now: datetime
 ) -> Reply | Intent:
     """No, to an open question only; it never cancels an order, and says how that is done where one may be meant."""
     asked = talk.asked(now)
@@ -137,6 +139,8 @@ async def cancel_question(
         takes_no = not asked["options"] and slot_of(type(intent), field).name == "yes"
         return intent.filled(**{field: "no"}) if takes_no else reply("help/never_mind")
     talk.hushed = now.timestamp()
+    if (offer := await cases.offered_to(me.id, talk, now)) is not None and offer[1]:  # a no to what was just proposed
+        return TakeOffer(offer[0].no, offer[0].place, "no")
     if ask.goods and await orders.unfinished(me.id, 1):
         return ChangeOrder()
     return replace(reply("help/fine"), keeps=True)

@@ -136,7 +136,7 @@ class AboutShop(Coded, verb="about"): topic: str = ""
 @dataclass(frozen=True)
 class Health(Intent, verb="health"): product: ProductCode = ""; words: Words = ""
 @dataclass(frozen=True)
-class SmallTalk(Coded, verb="talk"): topic: str = ""
+class SmallTalk(Coded, verb="talk"): topic: str = ""; word: str = ""
 @dataclass(frozen=True)
 class Anger(Coded, verb="anger", changes=True): pass
 @dataclass(frozen=True)

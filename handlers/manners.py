@@ -39,8 +39,8 @@ from models.orderglance import OrderGlance, Which
 from models.refund import RefundGlance
 from models.staff import Role, StaffRoom
 from models.subscription import Subscriptions
-from models.talk import LIST_SECONDS, Talking
-from models.words import bare
+from models.talk import Talking
+from models.words import bare, is_no
 
 SMALL = ("hello", "thanks", "ok", "laughter", "bye", "emoji")
 # The questions that may be guessed, as one would ask them.
@@ -83,14 +83,14 @@ def stickers(hearing: Hearing) -> Intent | None:
 async def small_talk(ask: SmallTalk, me: Me, talk: Talking, cases: CaseGlance, now: datetime) -> Reply | Intent:
     """Hello, thanks, laughter: one line, no list. An OK to a list of options is asked again which one.
 
-    An OK to what the shop has just proposed is a yes; once something else was shown, the proposal is shown again.
+    A yes or no to what the shop has just proposed is its answer; anything else shows the proposal again.
     """
     if ask.topic == "ok" and (question := _options_open(talk, now)) is not None:
         return question
     topic = ask.topic if ask.topic in SMALL else "ok"
-    if topic == "ok" and (offer := await cases.offered_to(me.id)) is not None and offer.offered_at is not None:
-        just_now = now.timestamp() - LIST_SECONDS <= offer.offered_at.timestamp() >= talk.offered_at
-        return TakeOffer(offer.no, offer.place, "yes") if just_now else ShowCase(offer.no, offer.place)
+    if topic == "ok" and (offer := await cases.offered_to(me.id, talk, now)) is not None:
+        case, just_now = offer
+        return TakeOffer(case.no, case.place, ask.word) if just_now and ask.word else ShowCase(case.no, case.place)
     return replace(reply(f"everyday/{topic}"), keeps=True)
 
 
@@ -101,8 +101,13 @@ def _options_open(talk: Talking, now: datetime) -> Intent | None:
 
 
 @shop.on()
-async def not_understood(ask: NotUnderstood, talk: Talking, now: datetime) -> Reply | Intent:
-    """「这句我没听懂」 with the two nearest guesses and a person; never searched, never answered in kind."""
+async def not_understood(ask: NotUnderstood, me: Me, talk: Talking, cases: CaseGlance, now: datetime) -> Reply | Intent:
+    """「这句我没听懂」 with the two nearest guesses and a person; never searched, never answered in kind.
+
+    不行, 不同意: a no to what the shop has just proposed.
+    """
+    if is_no(ask.words) and (offer := await cases.offered_to(me.id, talk, now)) is not None and offer[1]:
+        return TakeOffer(offer[0].no, offer[0].place, "no")
     if (question := _options_open(talk, now)) is not None:
         return question
     if talk.simple:

@@ -13,6 +13,7 @@ from models.aftersale import CHANGE_OF_MIND, OPEN, WORDS, Case
 from models.base import Glance, Invariant
 from models.evidence import CasePicture
 from models.order import Order, OrderLine
+from models.talk import LIST_SECONDS, Talking
 
 KINDS = {"refund": "退款", "return": "退货退款", "resend": "补发", "part": "退一部分钱"}
 REASONS = {
@@ -152,11 +153,13 @@ class CaseGlance(Glance):
         found = await self._whole(await self.reader.all(_READ.where(Case.id == case_id)))
         return found[0] if found else None
 
-    async def offered_to(self, follower_id: int) -> CaseSeen | None:
-        """The newest proposal that waits for this person's yes."""
+    async def offered_to(self, follower_id: int, talk: Talking, now: datetime) -> tuple[CaseSeen, bool] | None:
+        """The newest proposal that waits for this person's yes, and whether it was the last thing that was shown."""
         open_ = (Case.follower_id == follower_id, Case.state == "applied", Case.offer != "")
         found = await self._whole(await self.reader.all(_READ.where(*open_).order_by(Case.offered_at.desc()).limit(1)))
-        return found[0] if found else None
+        if not found or found[0].offered_at is None:
+            return None
+        return found[0], now.timestamp() - LIST_SECONDS <= found[0].offered_at.timestamp() >= talk.offered_at
 
     async def waiting(self, after: int = 0, size: int = 8) -> tuple[list[CaseSeen], bool]:
         """What is open in the shop, oldest first, after the case of this id; True when there are more."""

@@ -329,6 +329,34 @@ async def test_a_yes_to_something_else_takes_no_proposal(town: Town) -> None:
     assert await refunds(town) == []
 
 
+@here
+async def test_only_a_yes_takes_what_the_shop_proposes(town: Town) -> None:
+    """不要, 不 and 我再想想 were smalltalk like 好, and moved money."""
+    boss, mei = await town.owner(), await customer(town, "小美")
+    no = await arrived(town, boss, mei)
+    await mei.says("坏了")
+    await mei.says("全部退款")
+    for words in ("不要", "不", "no", "不了", "不用", "算了", "不行", "不同意", "不接受", "不要了"):
+        await town.later(minutes=2)
+        await confirms(boss, f"退 {no} 5")
+        await town.settles()
+        assert "等店主再答复您" in (await mei.says(words)).text, words
+    for words in ("我想想", "再看看", "收到", "没事", "稍等", "下次再说", "谢谢", "哈哈", "可以吗", "行不行"):
+        await town.later(minutes=2)
+        await confirms(boss, f"退 {no} 5")
+        await town.settles()
+        await mei.says(words)
+        assert await states(town) == ["applied"], words
+    assert await refunds(town) == []
+    for words in ("好吧", "行"):
+        if await states(town) == ["applied"]:
+            await town.later(minutes=2)
+            await confirms(boss, f"退 {no} 5")
+            await town.settles()
+            assert "¥5 原路退回" in (await mei.says(words)).text, words
+    assert not await broken(town)
+
+
 async def test_a_resend_is_a_parcel_of_the_same_order_out_of_the_stock(town: Town) -> None:
     boss, mei = await town.owner(), await customer(town, "小美")
     no = await arrived(town, boss, mei, TWO)
