@@ -193,12 +193,14 @@ async def late(
 
 @shop.on()
 async def payment(
-    ask: MyPayment, me: Me, orders: OrderGlance, talk: Talking, figures: Figures, now: datetime
+    ask: MyPayment, me: Me, orders: OrderGlance, refunds: RefundGlance, talk: Talking, figures: Figures, now: datetime
 ) -> Reply | Intent:
     """Whether it has been paid."""
     order = await _newest(orders, me, talk.shown("order", now), Which.ALL)
     if order is None:
         return _aside(reply("everyday/no_order", Choice("商品", Browse())))
+    if order.state == "closed" and (order.paid_at is not None or await refunds.of_order(order.id)):
+        return MyRefund()
     unpaid = order.state in UNPAID
     if not figures.cashier and (order.state == "pending" or order.waits_until is not None):
         return SaysPaid(order.no)

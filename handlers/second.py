@@ -39,6 +39,7 @@ from models.words import has_phone, is_no, looks_like_address, numeral, plain
 
 LONGEST = 600  # characters of an address and its pieces
 LINES = 6
+OVER = ("closed", "closing", "completed")
 _TO_THERE = re.compile(
     r"(?:请|麻烦)?(?:帮我)?(?:把)?(?:收货)?(?:地址)?(?:改|换)(?:一下|下|个)?(?:收货)?(?:地址|寄到|寄|到|成|为|送到|[\s::,])+"
 )
@@ -72,7 +73,7 @@ def _costs_more(order: OrderSeen, asked: Supplement, to: str, figures: Figures) 
 
 async def _request(order: OrderSeen, what: str, words: str, staff: StaffRoom, post: Post, now: datetime) -> Reply:
     """Packed or shipped: the merchant is asked, the buyer is told that this is a request and no promise."""
-    if order.state in ("closed", "closing", "completed"):
+    if order.state in OVER:
         return reply("second/over", Choice("看订单", ShowOrder(order.no)), Choice("人工", Person()), order=order)
     for who in await staff.on_duty(Role.CLERK):
         said = reply("second/request", order=order, what=what, words=words)
@@ -279,6 +280,8 @@ async def note(
     if not found:
         return reply("second/none", Choice("看看商品", Browse()))
     order = found[0]
+    if order.state in OVER:
+        return reply("second/over", Choice("看订单", ShowOrder(order.no)), Choice("人工", Person()), order=order)
     if not wish.words:
         asked = ask("second/what_note", NoteOrder(order.no), "words", order=order, most=amend.LONGEST_NOTE)
         return asked.now_seen("order", order.no)

@@ -152,3 +152,28 @@ async def test_who_wants_to_be_forgotten_is_asked_once_and_waits_for_orders_and_
     await town.settles()
     assert "要注销" in told(boss)
     assert not await broken(town)
+
+
+async def test_of_an_order_that_nobody_paid_no_money_is_said_to_have_come(town: Town) -> None:
+    """付不了款 was answered 已取消，款已收到."""
+    mei = await customer(town, "小美")
+    no = number(await orders(mei, GREEN))
+    assert "取消订单" in (await mei.says("不付了")).text
+    await mei.says("取消")
+    for said in ("付不了款", "付了没"):
+        asked = (await mei.says(said)).text
+        assert f"订单 {no}" in asked
+        assert "没有收到过付款" in asked
+    assert "已取消" in (await mei.says(f"备注 {no}")).text
+    assert "想在订单" not in (await mei.says("备注")).text, "nothing is written on what is over"
+
+
+async def test_of_an_order_that_was_paid_back_one_hears_where_the_money_is(town: Town) -> None:
+    boss, mei = await town.owner(), await customer(town, "小美")
+    placed = await orders(mei, GREEN)
+    await mei.pays(placed)
+    await town.settles()
+    asked = (await boss.says(f"取消 {number(placed)} 没货了")).text
+    await boss.says(f"确认 {digits(asked)}")
+    await town.settles()
+    assert f"订单 {number(placed)} 的 ¥27" in (await mei.says("付了没")).text
