@@ -49,7 +49,7 @@ def named(kept: Kept) -> str:
 
 @shop.on("地址 {line}", "收货地址 {line}", "加地址 {line}", "加地址", "address {line}")
 async def set_address(
-    what: SetAddress, me: Follower, addresses: Addresses, talk: Talking, now: datetime
+    what: SetAddress, me: Follower, addresses: Addresses, book: AddressGlance, talk: Talking, now: datetime
 ) -> Reply | Intent:
     """An address in one line or in pieces; what is missing is asked, one thing at a time.
 
@@ -61,7 +61,7 @@ async def set_address(
         return reply("address/left", Choice("商品", Browse()), Choice("购物车", ShowCart()))
     said = PIECES.join(piece for piece in (what.line, what.more) if piece)[:LONGEST]
     if not said:
-        return ask("address/none", SetAddress(), "line")
+        return ask("address/another" if await book.book(me.id) else "address/none", SetAddress(), "line")
     try:
         kept = await addresses.remember(me.id, said, now)
     except AddressUnclear as unclear:

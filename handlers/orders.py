@@ -10,6 +10,7 @@ from handlers.asking import Intent
 from handlers.errands import CloseTrade
 from handlers.intents import (
     Browse,
+    BuyAgain,
     CancelOrder,
     CancelQuestion,
     ChangeAddress,
@@ -148,7 +149,9 @@ async def pay(ask: PayOrder, me: Me, orders: OrderGlance, figures: Figures, now:
     if found.waits_until is not None:
         return PaySupplement(found.no)
     if found.state != "pending" or found.pay_until <= now:
-        said = reply("orders/pay", Choice("看订单", ShowOrder(found.no)), order=found, open=False)
+        wanted = found.state == "closed" and found.paid_at is None and not found.play
+        step = Choice("再来一单", BuyAgain(found.no)) if wanted else Choice("看订单", ShowOrder(found.no))
+        said = reply("orders/pay", step, order=found, open=False)
         return said.now_seen("order", found.no)
     url = f"{figures.public_url}/pay/{found.pay_code}" if figures.cashier else ""
     # Cancelling never comes first: a 1 that is sent twice means 去付款 twice.

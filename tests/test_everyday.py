@@ -177,3 +177,22 @@ async def test_of_an_order_that_was_paid_back_one_hears_where_the_money_is(town:
     await boss.says(f"确认 {digits(asked)}")
     await town.settles()
     assert f"订单 {number(placed)} 的 ¥27" in (await mei.says("付了没")).text
+
+
+async def test_whose_order_ran_out_may_have_it_again_with_one_number(town: Town) -> None:
+    mei = await customer(town, "小美")
+    no = number(await orders(mei, GREEN))
+    await town.later(minutes=40)
+    late = await mei.says(f"付款 {no}")
+    assert "已取消" in late.text
+    again = await mei.says("1")
+    assert number(again) != no
+    assert "/pay/" in again.text
+
+
+async def test_who_has_an_address_is_not_told_that_there_is_none(town: Town) -> None:
+    mei = town.wechat("小美")
+    assert "还没有您的收货地址" in (await mei.says("改地址")).text
+    await mei.says(WHERE)
+    assert "还没有" not in (await mei.says("改地址")).text
+    assert "李四" in (await mei.says(ELSEWHERE)).text
