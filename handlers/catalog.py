@@ -97,7 +97,7 @@ def category(hearing: Hearing) -> Intent | None:
     return Browse(names.index(said[1]) + 1) if said and said[1] in names else None
 
 
-@shop.on("看 {product}", "{product}", "show {product}")
+@shop.on("看 {product}", "看看 {product}", "{product}", "show {product}")
 async def show(
     ask: ShowProduct, catalog: Catalog, stock: ProductGlance, promises: PromiseGlance, figures: Figures, now: datetime
 ) -> Reply | Intent:

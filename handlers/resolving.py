@@ -12,7 +12,7 @@ from handlers.routing import Hearing, Told, shop
 from models.catalog import Catalog
 from models.staff import Role
 from models.talk import Talking
-from models.words import bare, is_no, numeral, plain, unfill
+from models.words import bare, is_no, is_yes, numeral, plain, unfill
 
 LONGEST_ASKED = 16  # characters of a phrase that is looked for among fillers: what is longer tells something
 _ENDS = re.compile(r"(?:\[\w{1,6}\]|[^\w?)\]%])+$")
@@ -67,13 +67,16 @@ def _unmarked(hearing: Hearing) -> Intent | None:
 
 
 def _unfilled(hearing: Hearing, *, asks: bool) -> Intent | None:
-    """麻烦取消订单, 我要开团, 购物车呢: a phrase among fillers. What `asks` (购物车呢？) changes nothing."""
+    """麻烦取消订单, 我要开团, 购物车呢: a phrase among fillers. What `asks` (购物车呢？) changes nothing.
+
+    A yes is none: 麻烦同意 begs the shop for one.
+    """
     said = unfill(hearing.said)
     if (_ASKS.search(hearing.said) is not None) is not asks or len(said) > LONGEST_ASKED:
         return None
     for words in dict.fromkeys((said, _WISHES.sub("", said))):
         found = _phrase(replace(hearing, said=words, raw=words)) if words and words != hearing.said else None
-        if found is not None and not (asks and found.changes):
+        if found is not None and not (asks and found.changes) and not is_yes(words):
             return found
     return None
 
