@@ -14,16 +14,16 @@ from typing import Any, TypeVar
 from sqlalchemy import or_, select
 
 from bot.clock import Clock
+from bot.door import Seldom
 from handlers.routing import Told
 from models import outbox
 from models.base import Reader, Work
 from models.budget import Speech
 
-log = logging.getLogger(__name__)
-
 NAME = "heard"  # of the promise, whose kind is event: something that has happened and is not dealt with yet
 AT_MOST = 0.3  # seconds the door waits for it: the platform hangs up after 5, the desk has had 4.5
 FRESH = timedelta(minutes=10)  # what was said longer ago is not carried out any more: one is asked to say it again
+AT_ONCE = 500  # rows of one statement
 LEASE_MS = outbox.LEASE_SECONDS * 1000
 
 _T = TypeVar("_T")
@@ -69,6 +69,7 @@ class Late:
     _waiting: list[Told] = field(default_factory=list)
     _writing: asyncio.Task[None] | None = None
     _next: asyncio.Task[None] | None = None
+    _seldom: Seldom = field(default_factory=lambda: Seldom(logging.getLogger(__name__)))
 
     async def note(self, told: Told) -> None:
         """Returns when it is written down, at the latest after AT_MOST: a shop whose database is away insists."""
@@ -78,7 +79,7 @@ class Late:
         try:
             await asyncio.wait_for(asyncio.shield(self._next), AT_MOST)
         except Exception as failure:
-            log.warning("a late message is not written down", extra={"why": type(failure).__name__})
+            self._seldom("a late message is not written down", why=type(failure).__name__)
 
     async def _write(self, before: asyncio.Task[None] | None) -> None:
         if before is not None:
@@ -98,7 +99,8 @@ class Late:
                 | lease
                 for told in {key_of(told): told for told in taken}.values()
             ]
-            await outbox.promise(work, rows)
+            for start in range(0, len(rows), AT_ONCE):
+                await outbox.promise(work, rows[start : start + AT_ONCE])
 
 
 def _packed(told: Told, now: datetime) -> dict[str, Any]:
