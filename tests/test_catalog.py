@@ -9,6 +9,7 @@ from town import Town
 
 from models.base import Reader, RowOf, Statement
 from models.catalog import Catalogs
+from models.offer import Offer
 from models.product import Product
 from models.store import Store
 
@@ -61,6 +62,35 @@ async def test_a_change_that_was_written_down_late_is_seen_all_the_same(store: S
     await _renamed(store, "A1", "雨前龙井", later - timedelta(seconds=10))
     assert await catalogs.refresh(store.reader, later + timedelta(seconds=2))
     assert catalogs.current.goods["A1"].name == "雨前龙井"
+
+
+async def test_what_is_taken_off_the_shelf_and_what_is_no_offer_any_more_is_gone(store: Store) -> None:
+    catalogs = Catalogs()
+    await catalogs.refresh(store.reader, NOON)
+    before = catalogs.current
+    assert before.goods["A6"].deals
+    later = NOON + timedelta(minutes=5)
+    async with store.session() as session, session.begin():
+        await session.execute(update(Offer).values(state="off", ended=later))
+        await session.execute(update(Product).values(changed=later))
+        await session.execute(update(Product).where(Product.code == "A1").values(state="off"))
+    assert await catalogs.refresh(store.reader, later)
+    assert "A1" in before.goods, "a snapshot stays what it was"
+    assert catalogs.current.get("A1") is None
+    assert list(catalogs.current.goods) == [code for code in before.goods if code != "A1"]
+    assert catalogs.current.order == tuple(code for code in before.order if code != "A1")
+    assert not any(goods.deals for goods in catalogs.current.goods.values())
+
+
+async def test_there_is_more_only_where_something_is_left(store: Store) -> None:
+    catalogs = Catalogs()
+    await catalogs.refresh(store.reader, NOON)
+    for size, more in ((13, True), (14, False), (15, False)):
+        page, left = catalogs.current.page("", "", size)
+        assert (len(page), left) == (min(size, 14), more)
+    first, _ = catalogs.current.page("", "", 7)
+    rest, left = catalogs.current.page("", first[-1].code, 7)
+    assert ([goods.code for goods in first + rest], left) == (list(catalogs.current.order), False)
 
 
 async def test_a_list_that_is_shown_again_is_the_same_until_the_goods_have_changed(town: Town) -> None:
