@@ -31,7 +31,7 @@ ASK_MINUTES = 5
 STATES = ("due", "asked", "unknown", "done", "failed")
 # What the cashier will say no to tomorrow as well; anything else (an empty balance, a busy counter, an expired
 # certificate of ours) ends some time, and the refund waits for that.
-FINAL = ("INVALIDREQUEST", "PARAMERROR", "USERACCOUNTABNORMAL", "missing", "amount")
+FINAL = ("INVALIDREQUEST", "PARAMERROR", "USERACCOUNTABNORMAL", "missing")
 QUIET = ("later",)  # the counter is busy: nobody needs to hear of it
 MOST_PARTS = 50  # of one payment (doc: refunds); the last is kept for whatever is left then
 REMIND_DAYS = 7  # so long staff hear every day of what was refused for good

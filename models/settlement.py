@@ -181,7 +181,7 @@ async def settle_refund(work: Work, out_refund_no: str, state: str, error: str, 
     refund = await refunds.hold(out_refund_no)
     assert refund is not None
     if fen and fen != refund.amount_fen:  # the cashier speaks of another sum: a person has to look
-        state, error = "REFUSED", "amount"
+        state, error = "ABNORMAL", "amount"
     before = refund.state
     if not refund.said(state, error, work.now):
         return refund.state

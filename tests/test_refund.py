@@ -76,3 +76,26 @@ async def test_one_that_is_refused_for_good_stops_no_other_and_is_said_again(tow
     await town.later(hours=24)
     assert "没退成" not in told(boss)
     assert not await broken(town)
+
+
+async def test_a_refund_of_another_sum_than_is_owed_is_a_matter_for_a_person(town: Town) -> None:
+    """The cashier says that it paid back ¥1 of ¥27: nothing is booked, the buyer hears nothing, the shop does."""
+    cashier = town.stage.cashier
+    await cancelled(town, "小美")
+    boss, mei = town.wechat("老板"), town.wechat("小美")
+    cashier.withhold = True
+    await town.later(minutes=1)
+    told(boss)
+    told(mei)
+    [number] = [refund.out_refund_no for refund in await cashier.refund_settle()]
+    amount = {"total": 2700, "refund": 100, "payer_total": 2700, "payer_refund": 100}
+    await cashier.deliver(number, changed={"amount": amount})
+    await town.settles()
+    assert await states(town) == ["failed"]
+    assert "金额对不上" in told(boss)
+    assert "原路退回" not in told(mei)
+    assert not await broken(town)
+    await cashier.deliver(number)
+    await town.settles()
+    assert await states(town) == ["done"], "the news that it was done after all is believed"
+    assert not await broken(town)
