@@ -171,6 +171,35 @@ async def test_another_address_is_past_when_what_it_was_for_stays_here(town: Tow
 
 
 @here
+async def test_freight_that_was_used_for_one_line_does_not_go_back_with_the_other(town: Town) -> None:
+    boss, mei = await town.owner(), await customer(town, "小美")
+    no = await two_lines(town, mei)
+    await boss.says(f"发货 {no} SF1234567890 行 2")
+    await mei.says(f"退款 {no} 不想要了")
+    await mei.says("1")
+    assert "¥19 正在退给买家" in await confirms(boss, f"同意 {no}")
+    await money_goes(town)
+    assert await refunds(town) == [(1900, "done")]
+    assert not await broken(town)
+
+
+@here
+async def test_what_travels_stays_here_and_what_never_travelled_is_the_buyer_s(town: Town) -> None:
+    boss, mei = await town.owner(), await customer(town, "小美")
+    async with town.stage.house.store.engine.begin() as connection:
+        await connection.execute(text("UPDATE product SET ships = (1 = 0) WHERE code = 'A2'"))
+    no = await two_lines(town, mei)
+    await mei.says(f"退款 {no} 不想要了")
+    await mei.says("1")
+    assert "¥27 正在退给买家" in await confirms(boss, f"同意 {no}"), "the freight was for the one that travels"
+    assert no not in (await boss.says("待发货")).text
+    assert "已完成" in (await mei.says(f"订单 {no}")).text
+    await money_goes(town)
+    assert await refunds(town) == [(2700, "done")]
+    assert not await broken(town)
+
+
+@here
 async def test_one_line_stays_here_while_the_other_waits_to_be_paid_for_and_nothing_is_odd(town: Town) -> None:
     boss, mei = await town.owner(), await customer(town, "小美")
     no = await two_lines(town, mei)
@@ -327,6 +356,33 @@ async def test_a_yes_to_something_else_takes_no_proposal(town: Town) -> None:
     assert "没有接受" in told(boss)
     assert "没有等您点头" in (await mei.says("接受")).text
     assert await refunds(town) == []
+
+
+@here
+async def test_a_resend_that_nobody_has_agreed_to_gives_nothing_back_when_it_is_dropped(town: Town) -> None:
+    boss, mei = await town.owner(), await customer(town, "小美")
+    no = await arrived(town, boss, mei)
+    before = await stock(town)
+    await mei.says("少了")
+    await mei.says("补发")
+    assert await states(town) == ["applied"]
+    assert "撤回了" in (await mei.says(f"撤回 {no}")).text
+    assert await stock(town) == before
+    assert not await broken(town)
+
+
+@here
+async def test_the_number_of_the_first_parcel_is_none_of_what_is_sent_again(town: Town) -> None:
+    boss, mei = await town.owner(), await customer(town, "小美")
+    no = await arrived(town, boss, mei)
+    await mei.says("少了")
+    await mei.says("补发")
+    await confirms(boss, f"同意 {no}")
+    await boss.says(f"发货 {no} SF1234567890")
+    assert await states(town) == ["agreed"]
+    await boss.says(f"发货 {no} SF1234567891")
+    assert await states(town) == ["done"]
+    assert not await broken(town)
 
 
 @here

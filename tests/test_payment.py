@@ -151,6 +151,23 @@ async def test_a_second_payment_for_a_paid_order_goes_back(shop: Shop) -> None:
     await shop.whole()
 
 
+async def test_what_else_it_could_be_paid_by_is_closed_at_once_when_money_comes_another_way(shop: Shop) -> None:
+    """Its first number was closed, and money came by it all the same: by the second it would be paid twice."""
+    order = await shop.order()
+    first = await shop.attempt(order)
+    assert await shop.settle(paid(first, state="CLOSED")) == "closed"
+    second = await shop.attempt(order)
+    assert second.out_trade_no != first.out_trade_no
+    later = NOON + timedelta(seconds=20)
+    assert second.ask_next > later
+    assert await shop.settle(paid(first), later) == "credited"
+    asked = await shop.count(
+        select(func.count(Attempt.id)).where(Attempt.out_trade_no == second.out_trade_no, Attempt.ask_next == later)
+    )
+    assert asked == 1
+    await shop.whole()
+
+
 @pytest.mark.parametrize("wrong", [{"amount_fen": 1}, {"currency": "USD"}])
 async def test_wrong_money_pays_nothing_and_is_owed_back(shop: Shop, wrong: dict[str, Any]) -> None:
     order = await shop.order()
