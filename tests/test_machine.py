@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 import sqlite3
+import sys
 from collections import Counter
 from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass, field
@@ -726,6 +727,6 @@ def test_whatever_is_done_no_fen_is_lost_and_all_comes_to_its_end(prepared: Prep
             ),
         )
         if long:
-            print(f"{prepared.steps:,} steps", flush=True)
+            sys.stderr.write(f"{prepared.steps:,} steps\n")
         assert prepared.steps > before, "nothing was done"
     assert not [name for name in WANTED + COME_OF_IT if not prepared.fired[name]], prepared.fired
