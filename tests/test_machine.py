@@ -3,7 +3,6 @@
 import asyncio
 import shutil
 import sqlite3
-import sys
 from collections import Counter
 from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from typing import Any, ClassVar
 import aiosqlite
 import pytest
 from backroom import HOME, NOON, Backroom, Crash, inline
+from conftest import LONG
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -69,6 +69,7 @@ from models.verify import offenders
 PEOPLE = ("oA", "oB", "oC", "oD")
 BOSS = "oBoss"
 DAY = 24 * 60  # minutes
+WALKS = 10 if LONG else 1
 STOCK = 40  # so that a run's last steps still buy something
 TICKS = ("payment", "groupbuy", "supplement", "casenews")  # the others have no money in them
 PLACES = (
@@ -709,9 +710,11 @@ def prepared(database: str, blank: Blank, tmp_path: Path, monkeypatch: pytest.Mo
     loop.close()
 
 
-def test_whatever_is_done_no_fen_is_lost_and_all_comes_to_its_end(prepared: Prepared, long: bool) -> None:
+@pytest.mark.parametrize("walk", range(WALKS))
+def test_whatever_is_done_no_fen_is_lost_and_all_comes_to_its_end(prepared: Prepared, walk: int, long: bool) -> None:
+    """2,000 steps; by --long ten walks of 10,000, each another one every time, so that several cores share them."""
     Money.prepared = prepared
-    wanted, rules = (100_000, 200) if long else (2_000, 155)  # to come to its end is dear: few runs, and long ones
+    wanted, rules = (10_000, 200) if long else (2_000, 155)  # to come to its end is dear: few runs, and long ones
     while prepared.steps < wanted:
         before = prepared.steps
         run_state_machine_as_test(
@@ -726,7 +729,5 @@ def test_whatever_is_done_no_fen_is_lost_and_all_comes_to_its_end(prepared: Prep
                 phases=[Phase.generate, Phase.shrink] if long else [Phase.generate],  # to shrink takes minutes
             ),
         )
-        if long:
-            sys.stderr.write(f"{prepared.steps:,} steps\n")
         assert prepared.steps > before, "nothing was done"
     assert not [name for name in WANTED + COME_OF_IT if not prepared.fired[name]], prepared.fired
