@@ -37,20 +37,27 @@ class Ready:
         self._in: list[tuple[str, Any]] = []
         self._fixed: dict[str, Any] = {}
         self._out: list[tuple[str, Any]] = []
+        self._made: dict[str, tuple[Any, ...]] = {}  # by dialect: tests go from one database to the other
 
     def prepare(self, dialect: Dialect) -> None:
         """Compile for this dialect, unless that was done already."""
         if self._dialect == dialect.name:
             return
-        compiled: Any = self.statement.compile(dialect=dialect, column_keys=self._sets or None)
         if self.together is not None and dialect.name == "postgresql":
             self.together.prepare(dialect)
-        self.sql, self._dialect = str(compiled), dialect.name
+        if dialect.name not in self._made:
+            self._made[dialect.name] = self._compiled(dialect)
+        self.sql, self._in, self._fixed, self._out = self._made[dialect.name]
+        self._dialect = dialect.name
+
+    def _compiled(self, dialect: Dialect) -> tuple[Any, ...]:
+        compiled: Any = self.statement.compile(dialect=dialect, column_keys=self._sets or None)
         binds = [(name, compiled.binds[name]) for name in compiled.positiontup or ()]
-        self._in = [(name, bind.type.dialect_impl(dialect).bind_processor(dialect)) for name, bind in binds]
-        self._fixed = {name: bind.value for name, bind in binds if not bind.required}
+        into = [(name, bind.type.dialect_impl(dialect).bind_processor(dialect)) for name, bind in binds]
+        fixed = {name: bind.value for name, bind in binds if not bind.required}
         columns = [(c.keyname, c.type.dialect_impl(dialect)) for c in compiled._result_columns]
-        self._out = [(name, kind.result_processor(dialect, None)) for name, kind in columns]
+        out = [(name, kind.result_processor(dialect, None)) for name, kind in columns]
+        return str(compiled), into, fixed, out
 
     @property
     def places(self) -> int:
