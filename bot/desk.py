@@ -18,7 +18,7 @@ from sqlalchemy.orm.exc import StaleDataError
 from bot.clock import Clock
 from bot.door import NotRecorded
 from bot.face import Answer, Face, Rendered, Room
-from bot.late import FRESH, Late, key_of, spoken_since, unpacked, within
+from bot.late import FRESH, Late, key_of, unpacked, within
 from bot.memory import named, overlaid, remember
 from bot.points import point
 from bot.promises import hushed, lease_errand, render_post, say_alone
@@ -31,7 +31,7 @@ from handlers.routing import Shop, Tick, Told, call
 from models import inbox, outbox, quarantine, tick
 from models.audit import record
 from models.base import Event, Refusal, Work
-from models.budget import Heard, heard, opens
+from models.budget import Heard, heard, opens, spoken_since
 from models.catalog import Catalogs
 from models.figures import Figures
 from models.follower import FollowerGlance, Followers, Me, Visit

@@ -4,27 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from sqlalchemy import or_, select
-
 from bot.clock import Clock
 from bot.door import Seldom
 from handlers.routing import Told
 from models import outbox
-from models.base import Reader, Work
-from models.budget import Speech
+from models.base import Work
 
 NAME = "heard"  # of the promise, whose kind is event: something that has happened and is not dealt with yet
 AT_MOST = 0.3  # seconds the door waits for it: the platform hangs up after 5, the desk has had 4.5
 FRESH = timedelta(minutes=10)  # what was said longer ago is not carried out any more: one is asked to say it again
 AT_ONCE = 500  # rows of one statement
-LEASE_MS = outbox.LEASE_SECONDS * 1000
 
 _T = TypeVar("_T")
 
@@ -87,16 +82,9 @@ class Late:
         self._writing, self._next = self._next, None
         taken, self._waiting = self._waiting, []
         async with self.work() as work:
-            lease = {"state": "leased", "attempts": 1, "lease_until": self.clock.wall_ms() + LEASE_MS}
             rows = [
-                {
-                    "kind": "event",
-                    "name": NAME,
-                    "key": key_of(told),
-                    "payload": _packed(told, work.now),
-                    "token": secrets.token_hex(8),
-                }
-                | lease
+                {"kind": "event", "name": NAME, "key": key_of(told), "payload": _packed(told, work.now)}
+                | outbox.leased(self.clock.wall_ms())
                 for told in {key_of(told): told for told in taken}.values()
             ]
             for start in range(0, len(rows), AT_ONCE):
@@ -114,13 +102,3 @@ def unpacked(payload: dict[str, Any]) -> tuple[Told, datetime]:
     facts = dict(payload["told"])
     facts["at"] = datetime.fromisoformat(facts["at"]) if facts["at"] is not None else None
     return Told(**facts), datetime.fromisoformat(payload["noted"])
-
-
-async def spoken_since(reader: Reader, follower: int, noted: datetime) -> bool:
-    """Whether one has said or tapped anything since: then one goes on from there, and nothing is done behind it."""
-    row = await reader.one(
-        select(Speech.follower_id).where(
-            Speech.follower_id == follower, or_(Speech.typed_at > noted, Speech.tapped_at > noted)
-        )
-    )
-    return row is not None

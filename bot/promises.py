@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import secrets
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +19,6 @@ from models.moments import quiet_until
 
 if TYPE_CHECKING:
     from bot.desk import Desk
-
-LEASE_MS = outbox.LEASE_SECONDS * 1000
 
 
 async def render_post(desk: Desk, work: Work, post: Post) -> None:
@@ -83,7 +80,7 @@ async def lease_errand(desk: Desk, work: Work, reply: Reply, follower: int | Non
         return None
     name, payload = type(reply.errand).__name__, packed(reply.errand)
     digest = hashlib.sha256(json.dumps(payload, sort_keys=True).encode()).hexdigest()[:32]
-    key, token = f"{name}:{digest}:{work.now.timestamp()}", secrets.token_hex(8)
+    key, lease = f"{name}:{digest}:{work.now.timestamp()}", outbox.leased(desk.clock.wall_ms())
     await outbox.promise(
         work,
         [
@@ -93,15 +90,16 @@ async def lease_errand(desk: Desk, work: Work, reply: Reply, follower: int | Non
                 "key": key,
                 "follower_id": follower,
                 "payload": payload,
-                "state": "leased",
-                "token": token,
-                "attempts": 1,
-                "lease_until": desk.clock.wall_ms() + LEASE_MS,
             }
+            | lease
         ],
     )
     row = await work.one(outbox.by_key(key))
-    return outbox.Promise(row.id, "errand", name, key, follower, None, payload, 1, token, work.now) if row else None
+    return (
+        outbox.Promise(row.id, "errand", name, key, follower, None, payload, 1, lease["token"], work.now)
+        if row
+        else None
+    )
 
 
 async def say_alone(work: Work, kind: str, follower: int, key: str, answer: dict[str, Any]) -> None:

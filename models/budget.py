@@ -10,7 +10,7 @@ from sqlalchemy import CheckConstraint, ForeignKey, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.base import Base, Invariant, Work, table_of
+from models.base import Base, Invariant, Reader, Work, table_of
 from models.figures import PushFigures
 from models.ready import Ask, Ready
 
@@ -66,6 +66,12 @@ async def heard(work: Work, rows: list[Heard]) -> None:
         mine = sorted((row for row in latest.values() if row.typed is typed), key=lambda row: row.follower_id)
         # One statement for everybody: one of its own for each costs a hundred times as much (measured).
         await work.write(_OPENS["typed_at" if typed else "tapped_at"], [opens(row)[1] for row in mine])
+
+
+async def spoken_since(reader: Reader, follower_id: int, then: datetime) -> bool:
+    """Whether one has said or tapped anything since."""
+    mine = (Speech.follower_id == follower_id, or_(Speech.typed_at > then, Speech.tapped_at > then))
+    return await reader.one(select(Speech.follower_id).where(*mine)) is not None
 
 
 async def spend(work: Work, follower_id: int, channel: str, figures: PushFigures, *, keep: int = 0) -> bool:

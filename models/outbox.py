@@ -153,6 +153,16 @@ async def claim(work: Work, wall_ms: int, limit: int, *, kinds: Sequence[str], s
     return sorted(rows, key=lambda p: (p.due, p.id))
 
 
+def leased(wall_ms: int) -> dict[str, Any]:
+    """What a row says that is in the hands of whoever writes it, from the wall clock's `wall_ms` on."""
+    return {
+        "state": "leased",
+        "token": secrets.token_hex(8),
+        "attempts": 1,
+        "lease_until": wall_ms + LEASE_SECONDS * 1000,
+    }
+
+
 def by_key(key: str) -> Any:
     """The statement that finds a promise by what it names."""
     return select(Outbox.id).where(Outbox.key == key)

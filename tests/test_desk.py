@@ -75,6 +75,14 @@ async def held_up(town: Town, person: Follower) -> AsyncIterator[None]:
         yield
 
 
+def impatient(town: Town, monkeypatch: pytest.MonkeyPatch, seconds: float = 0.05) -> None:
+    """The doors wait no longer than that; what they have to let go is written down however slow the machine is."""
+    desk = town.stage.house.desk
+    real = desk.hear_within
+    monkeypatch.setattr("bot.late.AT_MOST", 30)
+    monkeypatch.setattr(desk, "hear_within", lambda told, most: real(told, min(most, seconds)))
+
+
 async def until(true: Callable[[], bool]) -> None:
     """Let the others go on until it is so."""
     for _ in range(5000):
@@ -202,9 +210,7 @@ async def dies_with(town: Town, push: Push, person: Follower, monkeypatch: pytes
         return await asyncio.get_running_loop().create_future()
 
     with monkeypatch.context() as slow:
-        real = desk.hear_within
-        slow.setattr("bot.late.AT_MOST", 30)
-        slow.setattr(desk, "hear_within", lambda told, seconds: real(told, min(seconds, 0.05)))
+        impatient(town, slow)
         slow.setattr(desk, "_hear", never)
         assert (await arrives(person, push)).decrypted_reply == "success"
         (running,) = desk._running.values()
@@ -252,15 +258,14 @@ async def test_what_was_done_late_is_not_done_again_when_its_lease_ends(
     await mei.says("地址 " + WHERE)
     house, ready = town.stage.house, asyncio.Event()
     desk, wall = house.desk, house.clock.wall_ms
-    hear, within = desk._hear, desk.hear_within
+    hear = desk._hear
 
     async def slowly(told: Told) -> Answer:
         await ready.wait()
         return await hear(told)
 
-    monkeypatch.setattr("bot.late.AT_MOST", 30)
+    impatient(town, monkeypatch)
     monkeypatch.setattr(desk, "_hear", slowly)
-    monkeypatch.setattr(desk, "hear_within", lambda told, seconds: within(told, min(seconds, 0.05)))
     assert (await arrives(mei, message(mei, "买 A11 50g 罐装"))).decrypted_reply == "success"
     assert [state for _, state in await promised(town)] == ["leased"]
     ready.set()
