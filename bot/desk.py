@@ -241,7 +241,7 @@ class Desk:
         if reply is None or (self._private(told, intent, reply)):
             return await self._change(told, recalled)
         reply = replace(reply, facts=reply.facts | {"stale": True}) if stale and reply.lines else reply
-        rendered = self._shown(reply, told.channel, talking, stale)
+        rendered = self._shown(reply, intent, told.channel, talking, stale)
         remember(talking, intent, reply, rendered, now)
         overlay = json.dumps({"number": visit.number, "state": talking.dump()}, ensure_ascii=False)
         await self.shared.keep(message, rendered.written, talk_name, overlay)
@@ -347,7 +347,7 @@ class Desk:
             await record(work, me.id, intent.verb, _facts(intent))
         errand = await lease_errand(self, work, reply, me.id)
         await render_post(self, work, post)
-        rendered = self._shown(reply, told.channel, talking, stale)
+        rendered = self._shown(reply, intent, told.channel, talking, stale)
         answer = rendered.answer
         if self._private(told, intent, reply) and not answer.silent:
             await say_alone(work, "private", me.id, told.key or str(work.now.timestamp()), answer.to_json())
@@ -475,22 +475,25 @@ class Desk:
 
     # -- what is shown ------------------------------------------------------------------------------
 
-    def _shown(self, reply: Reply, channel: str, talking: Talking, stale: bool) -> Rendered:
+    def _shown(self, reply: Reply, intent: Intent, channel: str, talking: Talking, stale: bool) -> Rendered:
         """The reply's face; what would repeat the last refusal word for word is said shorter the second time."""
         if reply.template == "desk/silent":
             return Rendered(Answer())
+        lead, facts = "desk/list_stale" if stale else "", reply.facts | {"times": talking.times + 1}
         if named(reply) == talking.last:
-            again, facts = f"{reply.template}_again", reply.facts | {"times": talking.times + 1}
+            again = f"{reply.template}_again"
             if self.face.has(again, channel):
                 reply = replace(reply, template=again, facts=facts)
+            elif reply.refused and intent.role > Role.ANYONE:
+                lead = "desk/still"  # they are the person whom others are sent to: what to do is said again
             elif reply.refused:
                 reply = replace(reply, template="desk/still_no", facts=facts)
         asked = talking.asked(self.clock.now())
         if reply.keeps and reply.question is None and asked is not None and asked["options"]:
             reply = replace(reply, choices=())  # an aside leaves the numbers to the question that stays open
         rendered = self.face.render(reply, channel, self.rooms[channel])
-        if stale and rendered.answer.text:
-            words = self.face.body("desk/list_stale", channel, {})
+        if lead and rendered.answer.text:
+            words = self.face.body(lead, channel, facts)
             answer = replace(rendered.answer, text=f"{words}\n\n{rendered.answer.text}")
             rendered = replace(rendered, answer=answer)
         return rendered

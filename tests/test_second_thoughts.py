@@ -317,6 +317,20 @@ async def test_another_address_for_a_packed_order_stops_the_parcel_until_it_is_s
     assert not await broken(town)
 
 
+async def test_staff_who_try_again_hear_again_what_to_do_and_are_not_sent_to_themselves(town: Town) -> None:
+    boss, mei = await town.owner(), await customer(town, "小美")
+    no = await _packed(town, boss, mei)
+    await mei.says(f"改地址 {no} {SHANGHAI}")
+    await town.settles()
+    told(boss)
+    heard = [(await boss.says(f"发货 {no} SF1111111111")).text for _ in range(3)]
+    assert len(set(heard)) == 3, "nothing is repeated word for word"
+    for words in heard:
+        assert f"面单 {no}" in words
+        assert "人工" not in words
+    assert heard[1].startswith("还是不行：")
+
+
 async def test_staff_who_cannot_change_a_packed_order_say_so_and_it_goes_as_it_was(town: Town) -> None:
     boss, mei = await town.owner(), await customer(town, "小美")
     no = await _packed(town, boss, mei)
