@@ -183,11 +183,9 @@ async def blank(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture(scope="session")
-async def lent(blank: Blank, postgres: Postgres) -> AsyncIterator[Lent]:
+async def lent(blank: Blank, postgres: Postgres) -> Lent:
     """The PostgreSQL database that goes from test to test."""
-    one = Lent(postgres, blank.url)
-    yield one
-    await one.close()
+    return Lent(postgres, blank.url)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
