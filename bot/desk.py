@@ -476,12 +476,12 @@ class Desk:
     # -- what is shown ------------------------------------------------------------------------------
 
     def _shown(self, reply: Reply, intent: Intent, channel: str, talking: Talking, stale: bool) -> Rendered:
-        """The reply's face; what would repeat the last refusal word for word is said shorter the second time."""
+        """The reply's face; what would repeat the last refusal word for word is said otherwise the second time."""
         if reply.template == "desk/silent":
             return Rendered(Answer())
-        lead, facts = "desk/list_stale" if stale else "", reply.facts | {"times": talking.times + 1}
+        lead, facts = "desk/list_stale" if stale else "", dict[str, Any]()
         if named(reply) == talking.last:
-            again = f"{reply.template}_again"
+            again, facts = f"{reply.template}_again", reply.facts | {"times": talking.times + 1}
             if self.face.has(again, channel):
                 reply = replace(reply, template=again, facts=facts)
             elif reply.refused and intent.role > Role.ANYONE:
