@@ -567,6 +567,7 @@ class Money(RuleBasedStateMachine):
         for minutes in (2, 6, 31, 61, 11 * DAY, 11 * DAY, 2, 6, 61, 0):  # silence speaks, and then what came of it
             await room.later(*(TICKS if minutes else ()), minutes=minutes)
             for no in await room.rows(self._to_send_again()) if minutes == 11 * DAY else ():
+                await room.says(BOSS, f"面单 {no}")  # its buyer may want it sent elsewhere: that is looked at first
                 await room.says(BOSS, f"发货 {no} 顺丰 SF{2000000000 + self.p.steps}")  # what is left of it, or again
                 await room.says(BOSS, f"发货 {no} 顺丰 SF{3000000000 + self.p.steps}")
             for refund in room.books.refunds.values():
