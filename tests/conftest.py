@@ -183,9 +183,11 @@ async def blank(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture(scope="session")
-async def lent(blank: Blank, postgres: Postgres) -> Lent:
+async def lent(blank: Blank, postgres: Postgres) -> AsyncIterator[Lent]:
     """The PostgreSQL database that goes from test to test."""
-    return Lent(postgres, blank.url)
+    one = Lent(postgres, blank.url)
+    yield one
+    await one.close()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

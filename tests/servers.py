@@ -270,7 +270,7 @@ def _start_postgres_of(binaries: Path) -> Running:
         settings.write(
             "fsync = off\nsynchronous_commit = off\nfull_page_writes = off\n"  # this data may be lost
             f"listen_addresses = ''\nunix_socket_directories = '{folder}'\n"
-            "max_connections = 100\nshared_buffers = 64MB\nautovacuum = off\ntimezone = 'UTC'\n"
+            "max_connections = 200\nshared_buffers = 64MB\nautovacuum = off\ntimezone = 'UTC'\n"
         )
     return _start(folder, [str(binaries / "postgres"), "-D", str(data)], signal.SIGINT, who)
 
