@@ -1,5 +1,6 @@
 """A shop without doors: the real house, rules and database; the fake cashier's books stand where the network was."""
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -233,9 +234,13 @@ class Backroom:
 
         points.install(hook)
 
-    def reborn(self) -> None:
-        """A new process on the same rows: nothing that lay in memory is there."""
+    async def reborn(self) -> None:
+        """A new process on the same rows: nothing that lay in memory is there, and nobody who was at work."""
         points.install(None)
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
         desk = self.house.desk
         desk._turns.clear()
         desk._running.clear()

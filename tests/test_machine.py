@@ -118,7 +118,8 @@ COMPLAINTS = {
     "withdrawn": ("all", ["withdraw"]),
     "silence": ("all", ["silence"]),
 }
-TALES = ("a group", "dearer", "cheaper", *COMPLAINTS)
+MISHAPS = ("wrong sum", "given back elsewhere", "too late")
+TALES = ("a group", "dearer", "cheaper", *MISHAPS, *COMPLAINTS)
 POINTS = (
     "desk.message.commit",
     "desk.message.committed",
@@ -161,7 +162,7 @@ class Prepared:
     def back(self) -> None:
         """Everything as it was."""
         room = self.room
-        room.reborn()
+        self.run(room.reborn())
         room.clock.freeze(NOON)
         room.books.orders.clear()
         room.books.refunds.clear()
@@ -217,7 +218,7 @@ class Money(RuleBasedStateMachine):
             return self.p.run(act)
         except Crash:
             self.p.fired["crashed"] += 1
-            self.room.reborn()
+            self.p.run(self.room.reborn())
             return None
         finally:
             broken = self.p.run(self.room.invariants.broken(self.room.clock.now()))
@@ -301,6 +302,9 @@ class Money(RuleBasedStateMachine):
         spec, label = self.p.turns.get(tale, (self.p.plain[0], ""))
         self.act("place", self.room.wishes(who, BuyLines(((spec, 1),))))
         self.p.run(self._look())
+        if tale in MISHAPS:
+            self._goes_wrong(who, tale)
+            return
         if not self._pays(who, "pay"):
             return
         self._call_back(self.notices[-1], 1, False)
@@ -318,6 +322,20 @@ class Money(RuleBasedStateMachine):
         self.complain(0, 1, how, "wrong", fen, answers)
         if how == "resend":
             self.serve(0, "ship", fen)
+
+    def _goes_wrong(self, who: str, how: str) -> None:
+        """The order just placed is paid, and not as it should be."""
+        if how == "wrong sum":
+            self._pays(who, "pay wrong", 1)
+        elif how == "given back elsewhere":
+            if self._pays(who, "pay"):
+                self.p.run(self._by_hand())
+        elif self.orders and self.orders[-1][2] == who:
+            self.act("press", self.room.presses(self.orders[-1][1]))
+            waiting = self.sold("NOTPAY")
+            self.later(31)
+            if waiting:
+                self._paid("pay late", waiting[-1], 0)
 
     @precondition(lambda self: self.orders)
     @rule(n=st.integers(0, 5), inside=st.booleans())
@@ -554,12 +572,12 @@ class Money(RuleBasedStateMachine):
         try:
             self.p.run(self._ends())
         finally:
-            self.room.reborn()
+            self.p.run(self.room.reborn())
 
     async def _ends(self) -> None:
         """The bad days are over: all comes to its end by itself, and both books say the same."""
         room = self.room
-        room.reborn()
+        await room.reborn()
         room.counter.moods.clear()
         room.books.not_enough = False
         for told in self.notices:
