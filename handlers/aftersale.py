@@ -6,6 +6,7 @@ from datetime import datetime
 
 from handlers.asking import Intent, remembered
 from handlers.intents import (
+    AgreeCase,
     AskBack,
     CancelQuestion,
     ListCases,
@@ -129,11 +130,20 @@ async def _held(case_id: int, orders: Orders, cases: Cases) -> tuple[Order, Case
 
 @shop.on("接受 {order}", "接受", "同意")
 async def take_offer(
-    wish: TakeOffer, me: Follower, glance: CaseGlance, orders: Orders, cases: Remedies, figures: Figures, now: datetime
+    wish: TakeOffer,
+    me: Follower,
+    glance: CaseGlance,
+    orders: Orders,
+    cases: Remedies,
+    staff: StaffRoom,
+    figures: Figures,
+    now: datetime,
 ) -> Reply | Intent:
-    """The buyer's yes to what the shop has proposed; a no leaves the case as it was."""
+    """The buyer's yes to what the shop has proposed; a no leaves the case as it was. 同意 may be the shop's own."""
     mine = await _mine(wish.order, wish.line, me, glance, "applied")
     offers = [case for case in (mine if isinstance(mine, list) else [mine]) if case.offer]
+    if not offers and not wish.word and await staff.role_of(me.id) >= AgreeCase.role:
+        return AgreeCase(wish.order)
     if not offers:
         return reply("aftersale/no_offer", Choice("售后进度", ListCases()))
     if len(offers) > 1:

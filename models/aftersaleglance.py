@@ -91,6 +91,11 @@ class CaseSeen:
         return self.state in OPEN
 
     @property
+    def sending(self) -> bool:
+        """Agreed to be sent again, and not gone: a parcel is the answer, not a word."""
+        return self.kind == "resend" and self.state == "agreed"
+
+    @property
     def back_fen(self) -> int:
         return self.amount_fen + self.freight_fen
 

@@ -135,6 +135,44 @@ async def test_what_has_not_left_goes_back_with_its_freight_when_the_shop_agrees
     assert not await broken(town)
 
 
+@here
+async def test_the_shop_answers_without_a_number_what_alone_waits_for_an_answer(town: Town) -> None:
+    boss, mei, hao = await town.owner(), await customer(town, "小美"), await customer(town, "阿强")
+    assert "没有等您答复的售后" in (await boss.says("同意")).text
+    hers, his = await paid(town, mei), await paid(town, hao)
+    await mei.says(f"退款 {hers} 不想要了")
+    await town.settles()
+    await boss.says(f"面单 {his}")
+    assert f"订单 {his} 没有等您答复的售后" in (await boss.says("同意")).text, "what is on the screen is meant"
+    await town.later(minutes=11)
+    assert hers in (await boss.says("同意")).text, "nothing is on the screen any more: it is the one that waits"
+    await hao.says(f"退款 {his} 不想要了")
+    await town.later(minutes=11)
+    asked = await boss.says("同意")
+    assert "是哪一件" in asked.text
+    assert sorted(no for no in (hers, his) if no in asked.text) == sorted((hers, his))
+    assert "是哪一件" in (await boss.says("拒绝 看不清")).text
+    assert await states(town) == ["applied", "applied"], "asked which, and nothing done"
+    await boss.says("1")
+    assert sorted(await states(town)) == ["applied", "refused"]
+    await town.later(minutes=11)
+    assert "已向买家提议" in await confirms(boss, "退 5")
+    await town.settles()
+    assert not await broken(town)
+
+
+@here
+async def test_resending_without_a_number_is_the_shop_s_only_when_no_question_waits_for_it(town: Town) -> None:
+    boss, mei = await town.owner(), await customer(town, "小美")
+    assert "没有等您答复的售后" in (await boss.says("补发")).text
+    no = await arrived(town, boss, mei)
+    await _again(mei, no)
+    await town.later(minutes=11)
+    assert "已向买家提议" in await confirms(boss, "补发")
+    assert "补发" in (await mei.says("售后")).text
+    assert not await broken(town)
+
+
 async def test_one_line_of_two_stays_here_and_the_rest_is_shipped(town: Town) -> None:
     boss, mei = await town.owner(), await customer(town, "小美")
     before = await stock(town)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from datetime import datetime
+from typing import TypeVar
 
 from handlers.asking import Intent
 from handlers.intents import (
@@ -19,7 +20,7 @@ from handlers.intents import (
     ShowProduct,
 )
 from handlers.replies import Choice, Reply, ask, confirm, listing, reply
-from handlers.routing import shop
+from handlers.routing import Hearing, shop
 from models.aftersale import Case, CaseNotNow, NoSuchCase, unsent
 from models.aftersaleglance import CaseGlance, CaseSeen
 from models.figures import Figures
@@ -29,7 +30,11 @@ from models.product import Products, touch
 from models.remedy import Remedies
 
 ANSWERABLE = ("applied", "agreed", "returned")
+WAITING, ROWS = 40, 6
 RETURNS = (("拆", "sealed"), ("不", "no"), ("否", "no"), ("支持", ""), ("是", ""), ("可", ""))
+
+
+_W = TypeVar("_W", AgreeCase, RefuseCase, GivePart, Resend)
 
 
 def _digits() -> str:
@@ -41,17 +46,34 @@ def _which(found: list[CaseSeen], act: Intent) -> Reply:
     return listing("aftersale/which_case", rows, order=found[0].no).now_seen("order", found[0].no)
 
 
+async def _named(wish: _W, cases: CaseGlance, *states: str) -> _W | Reply:
+    """The wish with its order: without a number it is about the only one that waits for such an answer, or asks."""
+    if wish.order:
+        return wish
+    waiting, more = await cases.waiting(size=WAITING)
+    found = [case for case in waiting if case.state in states and not case.sending]
+    numbers = {case.no for case in found}
+    if not numbers:
+        raise NoSuchCase(order="")
+    if len(numbers) == 1 and not more:
+        return wish.filled(order=found[0].no)
+    rows = [Choice(f"{c.no} {c.line} {c.kind_word}", wish.filled(order=c.no, line=c.place)) for c in found[:ROWS]]
+    return listing("aftersale/which_case", rows, order="")
+
+
 # -- yes -------------------------------------------------------------------------------------------------
 
 
-@shop.on("同意 {order}", "同意 {order} {line}", "收到退货 {order}", "收到退货 {order} {line}", "agree {order}")
-async def agree(wish: AgreeCase, orders: OrderGlance, cases: CaseGlance, figures: Figures) -> Reply:
+@shop.on("同意 {order}", "同意 {order} {line}", "agree {order}")  # 同意 alone may be a buyer's: `take_offer`
+@shop.on("收到退货 {order}", "收到退货 {order} {line}", "收到退货")
+async def agree(said: AgreeCase, orders: OrderGlance, cases: CaseGlance, figures: Figures) -> Reply:
     """Reads back what is granted: what goes back, or where it is to be sent; four digits confirm it."""
+    wish = await _named(said, cases, *ANSWERABLE)
+    if isinstance(wish, Reply):
+        return wish
     order = await orders.any_by_no(wish.order)
     found = [case for case in await cases.of_order(order.id) if wish.line in (0, case.place)]
-    found = [
-        case for case in found if case.state in ANSWERABLE and not (case.state == "agreed" and case.kind == "resend")
-    ]
+    found = [case for case in found if case.state in ANSWERABLE and not case.sending]
     if not found:
         raise NoSuchCase(order=order.no)
     if len(found) > 1 and {case.kind for case in found} != {"refund"}:
@@ -96,11 +118,16 @@ async def agree_now(wish: AgreeNow, orders: Orders, cases: Remedies, figures: Fi
     "拒绝 {order} 行 {line} {reason}",
     "拒绝 {order} {reason}",
     "拒绝 {order}",
+    "拒绝 {reason}",
+    "拒绝",
     "refuse {order} {reason}",
     "refuse {order}",
 )
-async def refuse(wish: RefuseCase, orders: Orders, cases: Remedies, glance: CaseGlance, now: datetime) -> Reply:
+async def refuse(said: RefuseCase, orders: Orders, cases: Remedies, glance: CaseGlance, now: datetime) -> Reply:
     """No, and why: the buyer hears the reason, and what one can still do."""
+    wish = await _named(said, glance, "applied", "returned")
+    if isinstance(wish, Reply):
+        return wish
     order = await orders.hold_any(wish.order)
     open_ = {case.id: case for case in await cases.open_of(order.id, "applied", "returned")}
     found = [case for case in await glance.of_order(order.id) if case.id in open_ and wish.line in (0, case.place)]
@@ -112,8 +139,8 @@ async def refuse(wish: RefuseCase, orders: Orders, cases: Remedies, glance: Case
         return ask("aftersale/why_not", wish, "reason", case=found[0])
     for seen in found:
         open_[seen.id].refuse(order, wish.reason.strip()[:100], now)
-    said = reply("aftersale/refused", Choice("售后", ListCases()), case=found[0], why=wish.reason.strip()[:100])
-    return said.now_seen("order", order.no)
+    done = reply("aftersale/refused", Choice("售后", ListCases()), case=found[0], why=wish.reason.strip()[:100])
+    return done.now_seen("order", order.no)
 
 
 # -- something else --------------------------------------------------------------------------------------
@@ -138,10 +165,15 @@ def _which_line(order: OrderSeen, places: list[int], act: Intent) -> Reply:
     "退 {order} {fen} {reason}",
     "退 {order} 行 {line} {fen}",
     "退 {order} 行 {line} {fen} {reason}",
+    "退 {fen}",
+    "退 {fen} {reason}",
     "give back {order} {fen}",
 )
-async def give_part(wish: GivePart, orders: OrderGlance, cases: CaseGlance) -> Reply:
+async def give_part(said: GivePart, orders: OrderGlance, cases: CaseGlance) -> Reply:
     """A part of the money: proposed where its buyer wants something else, else paid back; four digits."""
+    wish = await _named(said, cases, "applied")
+    if isinstance(wish, Reply):
+        return wish
     order, places = await _meant(wish.order, wish.line, orders, cases)
     if order.state not in ("paid", "shipped", "completed") or not wish.fen:
         raise NotNow(order=order.no, state=order.state, word=order.word, act="aftersale")
@@ -177,10 +209,15 @@ async def give_part_now(wish: GivePartNow, orders: Orders, cases: Remedies, figu
     "补发 {order} 行 {line}",
     "补发 {order} {line} x {pieces}",
     "补发 {order} 行 {line} x {pieces}",
+    "补发 行 {line}",
+    "补发 行 {line} x {pieces}",
     "resend {order}",
 )
-async def resend(wish: Resend, orders: OrderGlance, cases: CaseGlance) -> Reply:
+async def resend(said: Resend, orders: OrderGlance, cases: CaseGlance) -> Reply:
     """Sent again: a parcel of the same order, taken from the stock; four digits."""
+    wish = await _named(said, cases, "applied")
+    if isinstance(wish, Reply):
+        return wish
     order, places = await _meant(wish.order, wish.line, orders, cases)
     if order.state not in ("paid", "shipped", "completed"):
         raise NotNow(order=order.no, state=order.state, word=order.word, act="aftersale")
@@ -193,8 +230,16 @@ async def resend(wish: Resend, orders: OrderGlance, cases: CaseGlance) -> Reply:
     proposed = case is not None and case.kind != "resend"
     act = ResendNow(order.no, place, pieces)
     words = f"{line.name} {line.spec}".strip() + f" ×{pieces}"
-    said = confirm("aftersale/resend", act, _digits(), order=order.no, line=words, proposed=proposed)
-    return said.now_seen("order", order.no)
+    asked = confirm("aftersale/resend", act, _digits(), order=order.no, line=words, proposed=proposed)
+    return asked.now_seen("order", order.no)
+
+
+@shop.cue(100)
+def to_resend(hearing: Hearing) -> Intent | None:
+    """补发 alone is a merchant's, unless it answers what this person was asked: staff complain and buy, too."""
+    if hearing.said != "补发" or hearing.role < Resend.role:
+        return None
+    return Resend(hearing.talk.shown("order", hearing.now))
 
 
 @shop.on()

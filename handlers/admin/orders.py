@@ -32,10 +32,10 @@ from models.parcel import Parcels
 from models.payment import Attempts
 from models.refund import Refunds
 from models.remedy import Remedies
-from models.request import ChangeRequest, RequestGlance, Requests
+from models.request import ChangeRequest, NothingAsked, RequestGlance, Requests
 from models.staff import Role
 
-PAGE = 4
+PAGE, MANY = 4, 8
 WISHES = 3
 PICKS, NOTES = 10, 3
 _SHIP = re.compile(
@@ -98,11 +98,24 @@ async def label(
     return said.now_seen("order", order.no)
 
 
-@shop.on("不改 {order} {reason}", "不改 {order}", "keep {order} {reason}", "keep {order}")
+@shop.on("不改 {order} {reason}", "不改 {order}", "不改 {reason}", "不改", "keep {order} {reason}", "keep {order}")
 async def keep_as_is(
-    wish: KeepAsIs, orders: Orders, requests: Requests, glance: OrderGlance, post: Post, now: datetime
+    wish: KeepAsIs,
+    orders: Orders,
+    requests: Requests,
+    wished: RequestGlance,
+    glance: OrderGlance,
+    post: Post,
+    now: datetime,
 ) -> Reply:
     """What its buyer wishes comes too late: it goes as it was, and the buyer hears so."""
+    if not wish.order:
+        numbers = list(dict.fromkeys(one.no for one in (await wished.waiting(MANY))[0]))
+        if not numbers:
+            raise NothingAsked(order="")
+        if len(numbers) > 1:
+            return ask("orders/which", wish, "order", options=[(no, no) for no in numbers])
+        wish = wish.filled(order=numbers[0])
     order = await orders.hold_any(wish.order)
     wishes = await requests.refuse(order)
     said = reply(
@@ -217,9 +230,16 @@ async def hand_out(wish: HandOut, orders: Orders, glance: OrderGlance, now: date
 # -- the shop cannot keep it -----------------------------------------------------------------------------
 
 
-@shop.on("取消 {order} {reason}", "退单 {order} {reason}", "退单 {order}", "void {order} {reason}", "void {order}")
+@shop.on(
+    "取消 {order} {reason}", "退单 {order} {reason}", "退单 {order}", "退单", "void {order} {reason}", "void {order}"
+)
 async def seller_cancel(wish: SellerCancel, orders: OrderGlance) -> Reply:
     """Shows what goes back to whom; four digits confirm it."""
+    if not wish.order:
+        waiting, _ = await orders.to_ship("", PAGE)
+        if not waiting:
+            return reply("admin/nothing_to_ship")
+        return ask("orders/which", wish, "order", options=[(f"{o.no} {o.words}", o.no) for o in waiting])
     order = await orders.any_by_no(wish.order)
     _cancellable(order)
     back_fen = order.total_fen - order.refunded_fen - order.spare_fen if order.paid_at else 0
