@@ -16,7 +16,6 @@ from handlers.intents import (
     Forget,
     ForgetNow,
     Freight,
-    Help,
     ListOrders,
     MyParcel,
     MyPayment,
@@ -38,7 +37,7 @@ from models.figures import Figures
 from models.follower import Follower, Me
 from models.orderglance import OrderGlance, Which
 from models.refund import RefundGlance
-from models.staff import Role, StaffGlance, StaffRoom
+from models.staff import Role, StaffRoom
 from models.subscription import Subscriptions
 from models.talk import Talking
 from models.words import bare, is_no
@@ -102,12 +101,8 @@ def _options_open(talk: Talking, now: datetime) -> Intent | None:
 
 
 @shop.on()
-async def not_understood(
-    ask: NotUnderstood, me: Me, talk: Talking, cases: CaseGlance, staff: StaffGlance, now: datetime
-) -> Reply | Intent:
+async def not_understood(ask: NotUnderstood, me: Me, talk: Talking, cases: CaseGlance, now: datetime) -> Reply | Intent:
     """「这句我没听懂」 with the two nearest guesses and a person; never searched, never answered in kind.
-
-    To staff 帮助 is offered instead: they are the person.
 
     不行, 不同意: a no to what the shop has just proposed.
     """
@@ -121,9 +116,7 @@ async def not_understood(
         GUESSES[guess.name] for guess in topics().guess(ask.words, 3) if guess.name in GUESSES and not talk.asked(now)
     ]
     steps = [Choice(label, intent) for label, intent in found[:2]]
-    works_here = await staff.role_of(me.id) > Role.ANYONE
-    steps.append(Choice("帮助", Help()) if works_here else Choice("人工", Person()))
-    return replace(reply("help/not_understood", *steps, guesses=bool(found), staff=works_here), keeps=True)
+    return replace(reply("help/not_understood", *steps, Choice("人工", Person()), guesses=bool(steps)), keeps=True)
 
 
 @shop.on()

@@ -673,17 +673,6 @@ async def test_help_refusals_and_what_was_not_understood_are_never_repeated_word
         assert "人工" in heard[1] or "找人" in heard[1] or said == "人工", "the second time a person is offered"
 
 
-@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
-async def test_staff_who_are_not_understood_are_shown_what_they_can_say_and_not_sent_to_themselves(town: Town) -> None:
-    boss = await town.owner()
-    for _ in range(4):
-        heard = await boss.says("今天天气怎么样")
-        assert "人工" not in heard.text
-        assert "帮助" in heard.choices.values()
-    number = next(n for n, words in heard.choices.items() if words == "帮助")
-    assert "待发货" in (await boss.says(number)).text
-
-
 async def test_simple_mode_is_three_digits_at_a_time_until_the_next_order(town: Town) -> None:
     mei = town.wechat("小美")
     await mei.follows()
