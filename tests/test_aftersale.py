@@ -170,6 +170,26 @@ async def test_resending_without_a_number_is_the_shop_s_only_when_no_question_wa
     await town.later(minutes=11)
     assert "已向买家提议" in await confirms(boss, "补发")
     assert "补发" in (await mei.says("售后")).text
+    own = await arrived(town, boss, boss)
+    await boss.says(f"退款 {own} 坏了")
+    assert "确认" not in (await boss.says("补发")).text, "it answers what was asked of a merchant who has bought"
+    kinds = await town.stage.house.store.reader.all(select(Case.kind).order_by(Case.id.desc()).limit(1))
+    assert kinds[0].kind == "resend"
+    assert not await broken(town)
+
+
+@here
+async def test_an_order_the_shop_cannot_keep_may_be_picked_from_those_that_wait(town: Town) -> None:
+    boss, mei = await town.owner(), await customer(town, "小美")
+    assert "没有要发的货" in (await boss.says("退单")).text
+    no = await paid(town, mei)
+    assert no in (await boss.says("退单")).text
+    assert await refunds(town) == []
+    digits = re.search(r"确认 (\d{4})", (await boss.says("1")).text)
+    assert digits, "picked, it is read back first"
+    await boss.says(f"确认 {digits[1]}")
+    await money_goes(town)
+    assert await refunds(town) == [(2700, "done")]
     assert not await broken(town)
 
 

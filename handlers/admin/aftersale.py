@@ -32,8 +32,6 @@ from models.remedy import Remedies
 ANSWERABLE = ("applied", "agreed", "returned")
 WAITING, ROWS = 40, 6
 RETURNS = (("拆", "sealed"), ("不", "no"), ("否", "no"), ("支持", ""), ("是", ""), ("可", ""))
-
-
 _W = TypeVar("_W", AgreeCase, RefuseCase, GivePart, Resend)
 
 

@@ -78,7 +78,7 @@ async def label(
 ) -> Reply:
     """One order's label to copy; from now on its buyer's changes are requests, and opening it again grants them."""
     if not wish.order:
-        return await _which_to_label(glance)
+        return _which(wish, (await glance.to_ship("", PAGE))[0], "admin/which_label")
     order = await orders.hold_any(wish.order)
     wishes: Sequence[ChangeRequest] = ()
     if order.state not in ("paid", "shipped", "completed"):
@@ -129,14 +129,6 @@ async def keep_as_is(
     return reply("admin/kept", Choice("待发货", ListToShip()), no=order.no).now_seen("order", order.no)
 
 
-async def _which_to_label(glance: OrderGlance) -> Reply:
-    waiting, _ = await glance.to_ship("", PAGE)
-    if not waiting:
-        return reply("admin/nothing_to_ship")
-    options = [(f"{o.no} {o.words}", o.no) for o in waiting]
-    return ask("admin/which_label", ShowLabel(), "order", options=options)
-
-
 @shop.on(
     "发货 {order} {carrier} {tracking} 行 {lines}",
     "发货 {order} {tracking} 行 {lines}",
@@ -160,7 +152,7 @@ async def ship(
     if not wish.order:
         waiting, more = await glance.to_ship("", PAGE)
         if len(waiting) != 1 or more:
-            return _which(wish, waiting)
+            return _which(wish, waiting, "admin/which_order", tracking=wish.tracking)
         wish = wish.filled(order=waiting[0].no)
     name = wish.carrier
     if not name:
@@ -208,11 +200,12 @@ async def ship_somehow(wish: ShipSomehow) -> Reply:
     return reply("admin/ship_how", Choice("待发货", ListToShip()), no=wish.order)
 
 
-def _which(wish: Ship, waiting: list[OrderSeen]) -> Reply:
+def _which(wish: Intent, waiting: list[OrderSeen], template: str, **facts: object) -> Reply:
+    """Which of those that have to leave is meant."""
     if not waiting:
         return reply("admin/nothing_to_ship")
     options = [(f"{o.no} {o.words}", o.no) for o in waiting]
-    return ask("admin/which_order", wish, "order", options=options, tracking=wish.tracking)
+    return ask(template, wish, "order", options=options, **facts)
 
 
 @shop.on("核销 {code}", "核销", "hand out {code}")
@@ -236,10 +229,7 @@ async def hand_out(wish: HandOut, orders: Orders, glance: OrderGlance, now: date
 async def seller_cancel(wish: SellerCancel, orders: OrderGlance) -> Reply:
     """Shows what goes back to whom; four digits confirm it."""
     if not wish.order:
-        waiting, _ = await orders.to_ship("", PAGE)
-        if not waiting:
-            return reply("admin/nothing_to_ship")
-        return ask("orders/which", wish, "order", options=[(f"{o.no} {o.words}", o.no) for o in waiting])
+        return _which(wish, (await orders.to_ship("", PAGE))[0], "orders/which")
     order = await orders.any_by_no(wish.order)
     _cancellable(order)
     back_fen = order.total_fen - order.refunded_fen - order.spare_fen if order.paid_at else 0
