@@ -55,28 +55,29 @@ class AskRefund(Errand):
 
 @dataclass(frozen=True)
 class DrawCard(Errand):
-    """Get a QR with a parameter, draw an invite card and upload it; fact: CardDrawn, which sends it.
+    """Get a QR with a parameter, draw a card and upload it; fact: CardDrawn, which sends it.
 
-    All that is drawn comes along, so that nothing is read again. Times are Unix seconds of the shop's clock.
+    All that is drawn comes along, so that nothing is read again. Times are Unix seconds of the shop's clock. A card
+    that asks a friend to pay has no code and no scene: its QR says the link, and no row of ours keeps it.
     """
 
-    card: str  # its code
+    card: str  # its code, or ""
     to: int  # follower id
     channel: str
-    scene: str  # what the QR code carries: "card:K7QP", or an integer where the platform knows only those
+    scene: str  # what the QR code carries: "card:K7QP", an integer where the platform knows only those, or ""
     asked: int  # when; names this one request
-    drawn: str  # hash of what the card says
-    kind: str  # shop, product, group
+    drawn: str  # hash of what the card says; without a code, the order's number
+    kind: str  # shop, product, group, pay
     shop_name: str
     title: str
     price_fen: int | None
     was_fen: int | None
     line: str  # what matters beside the price: 3人团 · 还差 2 人
     deadline: str  # in words
-    initials: str
+    initials: str  # of who sends it; in full where a friend is asked to pay
     picture: str  # sha256 of the product's picture, or ""
     footer: str  # what one can type who cannot scan
-    link: str  # the public page of the thing, for channels that show articles
+    link: str  # the page of the thing, for channels that show articles
     scene_url: str = ""  # what the QR code says, if it is still good
     scene_until: int = 0
     ready: str = ""  # sha256 of the card as it was drawn before, if only the platform has forgotten it

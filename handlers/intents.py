@@ -200,7 +200,7 @@ class PayOrder(Coded, verb="payorder", personal=True): order: OrderNo = ""
 @dataclass(frozen=True)
 class PayElsewhere(Coded, verb="payelsewhere", changes=True, personal=True): order: OrderNo = ""
 @dataclass(frozen=True)
-class PayForMe(Coded, verb="payforme", personal=True): order: OrderNo = ""
+class PayForMe(Coded, verb="payforme", changes=True, personal=True): order: OrderNo = ""
 @dataclass(frozen=True)
 class CancelOrder(Coded, verb="cancelorder", changes=True, personal=True): order: OrderNo = ""; bare: int = 0
 @dataclass(frozen=True)

@@ -165,19 +165,20 @@ async def _face(
 @shop.on()
 async def drawn(ask: CardDrawn, cards: Cards, post: Post, now: datetime) -> Reply:
     """The card is drawn: kept, and sent to whoever asked for it, once a request."""
-    card = await cards.hold(ask.card)
-    if ask.jpeg:
+    if ask.jpeg and (ask.card or not ask.media_id):  # who asks a friend to pay asks once: the platform's copy is enough
         await cards.keep_picture(ask.sha256, ask.jpeg, ask.thumb, now)
-    card.keep(
-        drawn=ask.drawn,
-        picture=ask.sha256,
-        media_id=ask.media_id,
-        media_until=_moment(ask.good_until),
-        scene_url=ask.scene_url,
-        scene_until=_moment(ask.scene_until),
-    )
+    if ask.card:
+        card = await cards.hold(ask.card)
+        card.keep(
+            drawn=ask.drawn,
+            picture=ask.sha256,
+            media_id=ask.media_id,
+            media_until=_moment(ask.good_until),
+            scene_url=ask.scene_url,
+            scene_until=_moment(ask.scene_until),
+        )
     told = _shown(ask.media_id, ask.sha256, ask.title, ask.text, ask.link)
-    post.tell(ask.to, told, key=f"card:{ask.card}:{ask.asked}")
+    post.tell(ask.to, told, key=f"card:{ask.card or ask.drawn}:{ask.asked}")
     return reply("desk/silent")
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from datetime import datetime
+from zoneinfo import ZoneInfo
 
 from handlers.asking import Intent
-from handlers.errands import CloseTrade
+from handlers.errands import CloseTrade, DrawCard
 from handlers.intents import (
     Browse,
     BuyAgain,
@@ -32,6 +33,7 @@ from handlers.replies import Choice, Reply, listing, reply
 from handlers.routing import Hearing, shop
 from models.aftersaleglance import CaseGlance
 from models.base import draw
+from models.catalog import Catalog
 from models.figures import Figures
 from models.follower import Follower, Me
 from models.order import UNPAID, NoSuchOrder, Orders
@@ -201,10 +203,11 @@ def somebody_else_pays(hearing: Hearing) -> Intent | None:
 
 @shop.on("代付 {order}", "代付", "找人代付", "pay for me {order}", "pay for me")
 async def pay_for_me(
-    ask: PayForMe, me: Me, orders: OrderGlance, figures: Figures, keys: Keys, now: datetime
+    ask: PayForMe, me: Follower, orders: OrderGlance, catalog: Catalog, figures: Figures, keys: Keys, now: datetime
 ) -> Reply | Intent:
-    """A link for somebody else: it shows the goods, the sum and who asks, and pays; it has no other right."""
-    found = await _subject(ask.order, me, orders, Which.UNPAID, PayForMe, "orders/nothing_to_pay")
+    """A link and a card for somebody else: goods, sum and who asks; they pay, and have no other right."""
+    seen = Me(me.id, me.channel, me.account, me.who, me.name, me.since, me.following)
+    found = await _subject(ask.order, seen, orders, Which.UNPAID, PayForMe, "orders/nothing_to_pay")
     if isinstance(found, Reply):
         return found
     if found.state != "pending" or found.pay_until <= now or not figures.cashier:
@@ -212,7 +215,34 @@ async def pay_for_me(
     mark = friend_mark(found.pay_code, keys.derive("friend"))
     url = f"{figures.public_url}/pay/{found.pay_code}/{mark}"
     said = reply("orders/pay_for_me", Choice("看订单", ShowOrder(found.no)), order=found, url=url, name=me.called)
-    return said.now_seen("order", found.no)
+    errand = _pay_card(found, me, url, catalog, figures, now)
+    return replace(said, errand=errand).now_seen("order", found.no)
+
+
+def _pay_card(order: OrderSeen, me: Follower, url: str, catalog: Catalog, figures: Figures, now: datetime) -> DrawCard:
+    """The same as a picture to be passed on; its QR code says the link."""
+    goods = catalog.get(order.lines[0].code)
+    until = order.pay_until.astimezone(ZoneInfo(figures.zone))
+    return DrawCard(
+        card="",
+        to=me.id,
+        channel=me.channel,
+        scene="",
+        asked=int(now.timestamp()),
+        drawn=order.no,
+        kind="pay",
+        shop_name=figures.shop_name,
+        title=order.words,
+        price_fen=order.total_fen,
+        was_fen=None,
+        line="长按或扫码付款",
+        deadline=f"{until.month}月{until.day}日 {until:%H:%M} 前付",
+        initials=me.called,
+        picture=goods.picture if goods is not None else "",
+        footer="只能付这一单，看不到地址",
+        link=url,
+        scene_url=url,
+    )
 
 
 @shop.on("取消 {order}", "取消订单 {order}", "cancel {order}")

@@ -245,6 +245,27 @@ async def test_each_phone_pays_where_it_sits(page: Page) -> None:
     await page.wait(f"document.querySelector('{mine} .hint').innerText.includes('没付成')")
 
 
+async def test_a_friend_is_asked_by_a_card_scans_it_and_pays(page: Page) -> None:
+    mei, qiang = Phone(page, "小美"), Phone(page, "阿强")
+    await mei.follows()
+    await mei.says("买 A4", "哪种")
+    await mei.says("1", "寄到")
+    await mei.says("陈小美 13800138000 浙江省杭州市西湖区文三路1号", "合计")
+    await mei.says("代付", "帮忙付一单")
+    await page.click("[data-name=小美] .picture img")
+    await page.wait("document.querySelector('#scan').open")
+    await picture(page, "pay-card", of="#scan", margin=0, scale=0.9)
+    await page.click("[data-scanner=阿强]")  # he need not even follow
+    sheet = f"{qiang.at} .sheet"
+    await page.click("button.pay", frame=f"{sheet} iframe")
+    shown = await page.js(f"document.querySelector('{sheet} iframe').contentDocument.body.innerText")
+    assert "想请您帮忙付" in shown
+    assert "文三路" not in shown
+    await page.wait(f"!document.querySelector('{sheet} [data-pay]').disabled")
+    await page.click(f"{sheet} [data-pay]")
+    await mei.sees("收到您的付款")
+
+
 async def test_only_who_has_asked_gets_the_push_and_nobody_who_has_left(page: Page) -> None:
     mei, wang, qiang, lin, boss = (Phone(page, n) for n in ("小美", "王阿姨", "阿强", "微博小林", "老板"))
     for one in (mei, wang, qiang, lin):

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import ipaddress
 import re
+from dataclasses import replace
 from datetime import timedelta
 from urllib.parse import parse_qs, urlsplit
 
@@ -22,9 +23,12 @@ from bot.simulator.cashier import CannotPay
 from bot.simulator.cashier_keys import merchants_key
 from bot.simulator.driver import Heard
 from bot.simulator.stage import Stage
+from bot.web import drawing
 from bot.web.payer import address_of, device_of
+from bot.web.poster import CardFacts, draw_card
 from models import payment, paytoken
 from models.payment import Attempt, Payment
+from models.product import Picture
 
 __all__ = ["patched"]
 
@@ -360,6 +364,7 @@ async def test_a_friend_who_is_asked_to_pay_sees_what_and_how_much_and_nothing_e
     await qiang.follows()
     no, link = await placed(town.stage, mei)
     heard = await mei.says("代付")
+    await town.settles()
     (asked,) = [one.url for one in heard.links if "/pay/" in one.url]
     assert asked.startswith(link + "/")
     assert "谁" in heard.text or "退给付款的人" in heard.text
@@ -377,6 +382,62 @@ async def test_a_friend_who_is_asked_to_pay_sees_what_and_how_much_and_nothing_e
     assert "已付款，谢谢您" in thanks.text
     assert "聊天" not in thanks.text.partition("谢谢您")[2].partition("在聊天里回")[0], "it is not his order"
     assert "还没有订单" in (await qiang.says("订单")).text
+
+
+async def test_a_friend_may_also_be_asked_by_a_card_whose_code_opens_the_same_page(town: Town) -> None:
+    mei, qiang = town.wechat("小美"), town.wechat("阿强")
+    await qiang.follows()
+    no, _ = await placed(town.stage, mei)
+    (link,) = [one.url for one in (await mei.says("代付")).links if "/pay/" in one.url]
+    await town.settles()
+    (card,) = [heard.picture for heard in mei.inbox if heard.picture]
+    scanned = await qiang.scans(card)
+    assert [one.url for one in scanned.links] == [link], "it opens a page, and makes nobody a follower by a scene"
+    page = await (await qiang.opens(scanned.links[0].url, IN_WECHAT)).presses_the_button()
+    await town.stage.cashier.pay(prepay_id(page), qiang.person.who)
+    await town.settles()
+    assert "收到您的付款" in mei.inbox[-1].text
+    kept = await town.stage.house.store.reader.all(select(Picture.sha256).where(Picture.jpeg == card))
+    assert kept == [], "what the platform keeps for three days is kept nowhere else"
+    assert "付过" in (await mei.says(f"代付 {no}")).text or "已付" in mei.last.text
+    await town.settles()
+    assert not [heard for heard in mei.inbox if heard.picture], "nobody is asked to pay what is paid"
+
+
+async def test_what_stands_on_the_card_is_the_goods_the_sum_and_a_first_name(
+    hamlet: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[CardFacts] = []
+
+    def listen(facts: CardFacts) -> bytes:
+        drawn.append(facts)
+        return draw_card(facts)
+
+    monkeypatch.setattr(drawing, "draw_card", listen)
+    mei = hamlet.wechat("小美")
+    no, _ = await placed(hamlet.stage, mei)
+    await mei.says("代付")
+    await hamlet.settles()
+    (facts,) = drawn
+    assert (facts.kind, facts.initials, facts.price_fen) == ("pay", "朋友", 4400)
+    assert "×1" in facts.title
+    assert facts.deadline.endswith("前付")
+    said = str(replace(facts, picture=None, qr_url=""))
+    for secret in (*PERSONAL, no, mei.person.who):
+        assert secret not in said
+
+
+async def test_on_weibo_the_card_is_an_article_that_opens_the_page(town: Town) -> None:
+    lin = town.weibo("小林")
+    await placed(town.stage, lin)
+    await lin.says("代付")
+    await town.settles()
+    heard = list(lin.inbox)
+    links = {one.url for each in heard if "帮您付" in each.text for one in each.links if "/pay/" in one.url}
+    (article,) = [each.article for each in heard if each.article]
+    assert {article.url} == links
+    async with browser_of(town.stage) as browser, browser.get(URL(article.picture).path) as seen:
+        assert seen.content_type == "image/jpeg"
 
 
 async def test_only_who_was_asked_sees_the_goods(hamlet: Town) -> None:
@@ -528,6 +589,7 @@ async def test_looking_changes_nothing_whatever_the_browser_says_it_is(sqlite_st
     mei = Town(sqlite_stage).wechat("小美")
     no, link = await placed(sqlite_stage, mei)
     friend = next(one.url for one in (await mei.says("代付")).links if "/pay/" in one.url)
+    await Town(sqlite_stage).settles()
     await sqlite_stage.house.desk.write_behind()
     before = content(sqlite_stage)
     agents = (IN_WECHAT, ON_A_DESK, ON_A_PHONE, "", "MicroMessenger", "WeChatBot/1.0 <script>", "x" * 4000)

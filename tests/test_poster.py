@@ -82,7 +82,7 @@ def _is_tofu(character: str, face: ImageFont.FreeTypeFont, box: bytes) -> bool:
     return box == bytes(face.getmask(character))
 
 
-@pytest.mark.parametrize("kind", ["shop", "product", "group"])
+@pytest.mark.parametrize("kind", ["shop", "product", "group", "pay"])
 @pytest.mark.parametrize("picture", [None, "noise"])
 def test_a_phone_reads_the_code_off_the_card_and_off_what_a_messenger_makes_of_it(kind, picture):
     jpeg = _file(_noise((900, 700)), quality=80) if picture else None
@@ -126,9 +126,10 @@ def test_an_odd_name_draws_without_an_empty_box_and_stays_inside_the_card(what, 
     monkeypatch.setattr(lettering.ImageDraw.ImageDraw, "text", listen)
     text = ODD[what]
     said = dict.fromkeys(("shop_name", "title", "line", "deadline", "initials", "footer"), text)
-    card = draw_card(replace(FACTS, was_fen=99999999999, **said))
-    assert _read(card) == [URL]
-    assert len(card) <= 200_000
+    for kind in ("group", "pay"):  # who asks to pay is named in full
+        card = draw_card(replace(FACTS, kind=kind, was_fen=99999999999, **said))
+        assert _read(card) == [URL]
+        assert len(card) <= 200_000
     assert drawn
     for character in set("".join(drawn)):
         assert character in lettering.drawable(), repr(character)
@@ -201,12 +202,14 @@ def test_a_struck_price_shows_only_when_it_was_higher():
 def test_the_card_s_own_words_promise_nothing_for_passing_it_on(monkeypatch):
     drawn: list[str] = []
     monkeypatch.setattr(lettering.ImageDraw.ImageDraw, "text", lambda me, at, text, **how: drawn.append(text))
-    for kind in ("shop", "product", "group"):
+    for kind in ("shop", "product", "group", "pay"):
         for initials in ("林", ""):
             bare = replace(FACTS, price_fen=None, was_fen=None, line="", deadline="", title="", shop_name="")
             draw_card(replace(bare, kind=kind, initials=initials, footer=""))
     said = "".join(drawn)
     assert "邀请您" in said
+    assert "林想请您帮忙付" in said
+    assert "朋友想请您帮忙付" in said
     assert not re.search("转发|分享|奖|返|赚|免费|必中|红包|佣金", said)
 
 
@@ -302,7 +305,7 @@ HOSTILE = {
     "a torn PNG": (lambda: _file(_noise((400, 400)), "PNG")[:20_000], "broken"),
     "a torn WebP": (lambda: _file(_noise((400, 400)), "WEBP")[:5_000], "broken"),
     "a JPEG of 400 scans": (_endless_scans, "broken"),
-    "more than 2 MiB": (lambda: _file(_noise((64, 64))) + bytes(2 * 1024 * 1024), "large"),
+    "more than 10 MiB": (lambda: _file(_noise((64, 64))) + bytes(10 * 1024 * 1024), "large"),
 }
 
 

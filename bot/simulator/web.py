@@ -85,6 +85,7 @@ class Phones:
         self._busy: set[tuple[str, ...]] = set()
         for person in people:
             driver.transcript(person)
+            platform.know(person.channel, person.who)  # one has the app before one follows anybody: its login knows one
         driver.on_line.append(self._line)
         driver.on_exchange.append(self._exchange)
         platform.on_call.append(self._call)

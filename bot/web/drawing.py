@@ -1,4 +1,4 @@
-"""Draws the invite cards that were promised: a QR code from the channel, the picture, and where it is kept."""
+"""Draws the cards that were promised: a QR code from the channel, the picture, and where it is kept."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import cast
 
 from bot.channel import Channel, SendFailed
 from bot.clock import Clock
 from bot.web.picture import clean_jpeg
-from bot.web.poster import CardFacts, draw_card
+from bot.web.poster import CardFacts, Kind, draw_card
 from handlers.errands import DrawCard
 from handlers.intents import CardDrawn
 from models.invite import INTEGER_SCENES, SCENE_SECONDS
@@ -42,7 +42,7 @@ class Easel:
             jpeg = await asyncio.to_thread(draw_card, self._facts(errand, scene_url, photo))
         thumb = (await asyncio.to_thread(clean_jpeg, jpeg)).thumb if new else b""
         sha256 = hashlib.sha256(jpeg).hexdigest()
-        media_id, good_until = await self._upload(channel, jpeg, errand.card)
+        media_id, good_until = await self._upload(channel, jpeg, errand.card or "card")
         return CardDrawn(
             card=errand.card,
             to=errand.to,
@@ -63,7 +63,7 @@ class Easel:
     async def _scene(self, channel: Channel, errand: DrawCard) -> tuple[str, int]:
         """What the QR code says, and until when (Unix seconds): as it is, or asked for anew."""
         now = self.clock.timestamp()
-        if errand.scene_url and errand.scene_until > now:
+        if errand.scene_url and (errand.scene_until > now or not errand.scene):
             return errand.scene_url, errand.scene_until
         seconds = LASTING if errand.channel in INTEGER_SCENES else SCENE_SECONDS
         try:
@@ -84,7 +84,7 @@ class Easel:
 
     def _facts(self, errand: DrawCard, scene_url: str, photo: bytes | None) -> CardFacts:
         return CardFacts(
-            kind=cast(Literal["shop", "product", "group"], errand.kind),
+            kind=cast(Kind, errand.kind),
             shop_name=errand.shop_name,
             title=errand.title,
             price_fen=errand.price_fen,

@@ -1,4 +1,4 @@
-"""The invite card: one JPEG with the offer, its price, its deadline and the inviter's own QR code."""
+"""The card to be passed on: one JPEG with what it is for, a price, a deadline and a QR code of its own."""
 
 import hashlib
 import io
@@ -14,6 +14,7 @@ from bot.web.qr import qr_matrix
 from models.prices import yuan
 
 Colour = tuple[int, int, int]
+Kind = Literal["shop", "product", "group", "pay"]
 
 WIDE, HIGH = 750, 1200
 MOST_BYTES = 200_000
@@ -36,7 +37,7 @@ _lock = threading.Lock()
 class CardFacts:
     """What a card says, in plain values; every text may be anything a person typed, and "" leaves it out."""
 
-    kind: Literal["shop", "product", "group"]
+    kind: Kind
     shop_name: str
     title: str
     price_fen: int | None
@@ -45,7 +46,7 @@ class CardFacts:
     """What matters beside the price: 「3人团 · 还差 2 人」."""
     deadline: str
     initials: str
-    """The inviter, of whom one character is shown in a circle; "" shows 友."""
+    """The inviter, of whom one character is shown in a circle; "" shows 友. Who asks to pay is named in full."""
     qr_url: str
     """What the code says, 1 to 300 bytes."""
     picture: bytes | None
@@ -65,6 +66,7 @@ _DRESSES = {
     "shop": _Dress((34, 122, 98), (14, 78, 70), (230, 243, 236), "邀请您来店里逛逛"),
     "product": _Dress((232, 98, 66), (190, 44, 50), (253, 238, 231), "觉得这件您会喜欢"),
     "group": _Dress((246, 128, 60), (208, 46, 58), (255, 238, 226), "邀请您一起拼团"),
+    "pay": _Dress((64, 118, 172), (34, 66, 120), (231, 239, 249), "想请您帮忙付"),
 }
 
 
@@ -101,10 +103,18 @@ def draw_card(facts: CardFacts) -> bytes:
 
 def _head(draw: ImageDraw.ImageDraw, facts: CardFacts, dress: _Dress) -> None:
     put(draw, (104, 82), letter(facts.initials, "友"), font(44, True), dress.bottom, "mm")
-    greeting = dress.greeting if letter(facts.initials, "") else f"朋友{dress.greeting}"
-    put(draw, (166, 74), greeting, font(36, True), _WHITE)
+    put(draw, (166, 74), _greeting(facts, dress), font(36, True), _WHITE)
     for line in lines(facts.shop_name, font(26), _RIGHT - 166, 1):
         put(draw, (166, 118), line, font(26), dress.pale)
+
+
+def _greeting(facts: CardFacts, dress: _Dress) -> str:
+    known = bool(letter(facts.initials, ""))
+    if known and facts.kind != "pay":
+        return dress.greeting
+    face = font(36, True)
+    who = lines(facts.initials, face, _RIGHT - 166 - width(dress.greeting, face), 1) if known else ["朋友"]
+    return who[0] + dress.greeting
 
 
 def _offer(card: Image.Image, draw: ImageDraw.ImageDraw, facts: CardFacts, dress: _Dress) -> None:
