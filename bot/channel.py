@@ -88,7 +88,7 @@ class Channel(Protocol):
         ...
 
     async def fetch(self, media_id: str) -> bytes:
-        """The picture behind the id that came with a message; raises SendFailed ("no_right" where it cannot be had)."""
+        """The picture behind the id that came with a message; raises SendFailed ("bad" for one that is not there)."""
 
     async def scene_url(self, scene: str, seconds: int) -> str:
         """Ask for a QR code with a parameter, good for `seconds`; gives the URL that it encodes."""

@@ -18,17 +18,28 @@ SECONDS = aiohttp.ClientTimeout(total=10, connect=4)
 ANSWER = 1024 * 1024
 """Longest answer read, in bytes."""
 
+SHOWN = 10 * 1024 * 1024
+"""Longest picture fetched, in bytes: what a platform takes from a person at most (doc: temporary media)."""
+
 _QUERY = re.compile(r"\?[^\s'\"]*")
 _BUSY = frozenset({429, 503})  # said before anything was taken
 
 
 async def ask(
-    http: aiohttp.ClientSession, method: str, url: str, *, repeatable: bool, most: int = ANSWER, **sent: Any
+    http: aiohttp.ClientSession,
+    method: str,
+    url: str,
+    *,
+    repeatable: bool,
+    most: int = ANSWER,
+    over: Reason | None = None,
+    **sent: Any,
 ) -> tuple[int, bytes]:
     """Status and body (at most `most` bytes) of one request; raises SendFailed, never with a query string in it.
 
     `repeatable` says that asking twice does no harm: then whatever fails is "later". Otherwise it is "later"
-    only while nothing can have been taken, and "unknown" from the moment the request may have left.
+    only while nothing can have been taken, and "unknown" from the moment the request may have left. `over` is what
+    an answer longer than `most` means, where that is something else.
     """
     lost: Reason = "later" if repeatable else "unknown"
     where = urlsplit(url).path
@@ -41,7 +52,7 @@ async def ask(
     except (TimeoutError, aiohttp.ClientError, OSError) as failed:
         raise SendFailed(lost, f"{where}: {type(failed).__name__}") from None
     if body is None:
-        raise SendFailed(lost, f"{where}: more than {most} bytes")
+        raise SendFailed(over or lost, f"{where}: more than {most} bytes")
     if status in _BUSY:
         raise SendFailed("later", f"{where}: HTTP {status}", code=status)
     if status >= 500 or 300 <= status < 400:

@@ -252,6 +252,7 @@ class Weibo(Section):
     account: Annotated[Said, _matches(r"[0-9]+", "must be the account's uid, digits only")]
     room_characters: Annotated[int, Field(ge=100, le=2000)] = 280
     api_base: Url = "https://m.api.weibo.com"
+    upload_base: Url = "https://upload.api.weibo.com"  # where pictures of messages lie; an old page's word
 
 
 class WeChatPay(Section):

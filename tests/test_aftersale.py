@@ -358,6 +358,31 @@ async def test_something_broken_is_picked_shown_and_partly_paid_back(town: Town)
     assert not await broken(town)
 
 
+async def test_a_picture_from_weibo_is_evidence_too(town: Town) -> None:
+    boss, lin = await town.owner(), town.weibo("小林")
+    await lin.follows()
+    await lin.says(ONE)
+    for words in ("1", "张三 13800138000 浙江省杭州市西湖区文三路1号"):
+        await lin.says(words)
+    await town.settles()
+    (placed,) = [heard for heard in lin.inbox if "/pay/" in heard.text]
+    no = number(placed)
+    await lin.pays(placed)
+    await town.settles()
+    await boss.says(f"发货 {no} SF1234567890")
+    await lin.says(f"收货 {no}")
+    await lin.says("坏了")
+    await lin.says("全部退款")
+    await lin.sends_picture(photo())
+    await town.settles()
+    assert "图收到了" in told(lin)
+    assert "发来了照片" in told(boss)
+    address = re.search(r"/pic/([0-9a-f]{64})\.jpg", (await boss.says(f"售后 {no}")).text)
+    assert address
+    pictures = await town.stage.house.store.reader.all(select(Picture.jpeg).where(Picture.sha256 == address[1]))
+    assert b"secret-place" not in pictures[0].jpeg, "encoded afresh"
+
+
 @here
 async def test_pictures_that_come_before_the_last_answer_are_kept_with_the_case(town: Town) -> None:
     boss, mei = await town.owner(), await customer(town, "小美")

@@ -1,6 +1,7 @@
 """WeChat and Weibo as channels, against a real server that plays the platform."""
 
 import asyncio
+import contextlib
 import json
 import logging
 import socket
@@ -103,7 +104,7 @@ def shop(platform: Platform, http: aiohttp.ClientSession) -> WeChat:
 
 @pytest.fixture
 def fans(platform: Platform, http: aiohttp.ClientSession) -> Weibo:
-    return Weibo(weibo(api_base=platform.base), http)
+    return Weibo(weibo(api_base=platform.base, upload_base=platform.base), http)
 
 
 def test_both_are_channels(shop: WeChat, fans: Weibo) -> None:
@@ -517,6 +518,60 @@ async def test_what_weibo_says_is_named_in_our_words(
         await fans.say("2400000002", Answer("好"), key="1")
     assert failed.value.reason == reason
     assert len(platform.calls) == 1
+
+
+async def test_a_picture_of_a_message_is_fetched_by_its_id(platform: Platform, shop: WeChat, fans: Weibo) -> None:
+    jpeg = b"\xff\xd8" + b"\x00" * (3 * 1024 * 1024)  # as large as a phone makes them
+    give = lambda request: web.Response(body=jpeg, content_type="image/jpeg")  # noqa: E731
+    platform.answers |= {"/cgi-bin/media/get": give, "/2/mss/msget": give}
+    assert await shop.fetch("M1") == jpeg
+    assert await fans.fetch("1234567") == jpeg
+    path, query, *_ = platform.calls[-1]
+    assert (path, query) == ("/2/mss/msget", {"access_token": "2.00-token-of-weibo", "fid": "1234567"})
+
+
+@pytest.mark.parametrize("fid", ["", "1&access_token=x", "../menu", "1" * 129, "１"])
+async def test_what_is_no_picture_s_id_is_not_asked_for(platform: Platform, fans: Weibo, fid: str) -> None:
+    with pytest.raises(SendFailed, match="bad"):
+        await fans.fetch(fid)
+    assert platform.calls == []
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ({"error_code": 10014, "error": "Insufficient app permissions!"}, "no_right"),
+        ({"error_code": "21332", "error": "invalid_access_token"}, "tokens"),
+        ({"error_code": 28499, "error": "no such file"}, "bad"),
+        ({"result": True}, "bad"),
+    ],
+)
+async def test_a_picture_that_weibo_does_not_give(
+    platform: Platform, fans: Weibo, said: dict[str, Any], reason: str
+) -> None:
+    platform.answers["/2/mss/msget"] = said
+    with pytest.raises(SendFailed) as refused:
+        await fans.fetch("1")
+    assert refused.value.reason == reason
+    assert "2.00-token-of-weibo" not in str(refused.value)
+
+
+async def test_a_picture_without_end_is_let_go_and_not_asked_for_again(
+    platform: Platform, shop: WeChat, fans: Weibo
+) -> None:
+    async def pours(request: web.Request) -> web.StreamResponse:
+        stream = web.StreamResponse()
+        await stream.prepare(request)
+        with contextlib.suppress(ConnectionError):
+            for _ in range(11):
+                await stream.write(b"\xff" * 1024 * 1024)
+        return stream
+
+    platform.answers |= {"/cgi-bin/media/get": pours, "/2/mss/msget": pours}
+    for channel in (shop, fans):
+        with pytest.raises(SendFailed) as refused:
+            await channel.fetch("1")
+        assert refused.value.reason == "bad"
 
 
 async def test_weibo_scenes_are_numbers_temporary_or_lasting(platform: Platform, fans: Weibo) -> None:

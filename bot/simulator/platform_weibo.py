@@ -1,10 +1,10 @@
-"""The fake platform's Weibo half: sends, QR codes, menus and users of the fans service."""
+"""The fake platform's Weibo half: sends, pictures, QR codes, menus and users of the fans service."""
 
 from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote
 
@@ -31,11 +31,14 @@ class Refused(Exception):
 
 
 class WeiboServer:
-    """api.weibo.com and m.api.weibo.com for one account (docs: messages/reply, eps/qrcode, messages/menu)."""
+    """api.weibo.com, m.api.weibo.com and upload.api.weibo.com for one account.
+
+    Docs: receiving messages, messages/reply, eps/qrcode, messages/menu.
+    """
 
     def __init__(self, platform: Platform, token: str, account: str) -> None:
         self._platform, self._token, self._account = platform, token, account
-        self._ways = {
+        self._ways: dict[str, tuple[str, Callable[[dict[str, Any]], dict[str, Any] | web.Response]]] = {
             "messages/reply.json": ("POST", self._reply),
             "messages/sendall.json": ("POST", self._sendall),
             "messages/menu/create.json": ("POST", self._menu_create),
@@ -44,6 +47,7 @@ class WeiboServer:
             "messages/subscribers/get.json": ("GET", self._subscribers),
             "eps/qrcode/create.json": ("POST", self._qrcode),
             "eps/user/info.json": ("GET", self._user),
+            "mss/msget": ("GET", self._picture),
         }
         self.menu: dict[str, Any] | None = None
 
@@ -65,7 +69,8 @@ class WeiboServer:
             given = str(asked.get("access_token") or request.headers.get("Authorization", "")[7:])
             if not self._token or not secrets.compare_digest(given.encode(), self._token.encode()):
                 raise Refused(21332, "invalid_access_token", 403)
-            return reply_json(way[1](asked))
+            told = way[1](asked)
+            return told if isinstance(told, web.Response) else reply_json(told)
         except Refused as no:
             told = {"request": f"/2/{call}", "error_code": no.code, "error": no.words}
             return reply_json(told, no.status)
@@ -119,6 +124,12 @@ class WeiboServer:
             raise Refused(10008, "param error: action_name")
         ticket, url = self._platform.crowd.make_code(digits, seconds, "http://weibo.cn")
         return {"ticket": ticket, "url": url} | ({} if seconds is None else {"expire_seconds": seconds})
+
+    def _picture(self, asked: Mapping[str, Any]) -> web.Response:
+        content = self._platform.media(str(asked.get("fid", "")))
+        if content is None:
+            raise Refused(10008, "param error: fid")
+        return web.Response(body=content, content_type="image/jpeg")
 
     def _user(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         fan = self._platform.crowd.fan("weibo", str(asked.get("uid", "")))

@@ -102,6 +102,7 @@ def settings_of(
                 "access_token": secret["weibo_token"],
                 "account": "1900000001",
                 "api_base": platform,
+                "upload_base": platform,
             },
             "wechat_pay": make_merchant(folder / "cashier") | {"api_base": cashier},
         },

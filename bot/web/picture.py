@@ -10,7 +10,7 @@ from bot.web.sketch import sketch
 
 __all__ = ["BadPicture", "Picture", "clean_jpeg", "sketch"]
 
-MOST_RAW = 2 * 1024 * 1024
+MOST_RAW = 10 * 1024 * 1024
 MOST_PIXELS = 25_000_000
 MOST_JPEG = 300_000
 MOST_THUMB = 40_000
@@ -40,7 +40,7 @@ class Picture:
 
 
 def clean_jpeg(raw: bytes) -> Picture:
-    """Decodes a JPEG, PNG or WebP of at most 2 MiB and 25 million pixels and encodes it afresh.
+    """Decodes a JPEG, PNG or WebP of at most 10 MiB and 25 million pixels and encodes it afresh.
 
     The result has at most 1200 pixels a side and 300 KB, its thumbnail 320 and 40 KB; turned upright,
     transparent parts white, without any metadata (a phone writes where it was). The same bytes give the same

@@ -16,7 +16,7 @@ from wechatpy import WeChatClient
 from bot.channel import Media, Reason, Rights, SendFailed
 from bot.door import clean, cut
 from bot.face import Answer
-from bot.outward import ask, redacted
+from bot.outward import SHOWN, ask, redacted
 from bot.settings import WeChat as Account
 from bot.wechat.codec import SUMMARY, TEXT, TITLE
 from bot.wechat.tokens import Token, Tokens, TokensHere
@@ -189,7 +189,7 @@ class Client(WeChatClient):  # type: ignore[misc]
         return Visitor(_word(said, "openid"), bool(said.get("is_snapshotuser")))
 
     async def fetch(self, media_id: str) -> bytes:
-        """What lies behind a media id, at most PICTURE bytes (doc: downloading temporary media)."""
+        """What lies behind a media id, at most SHOWN bytes (doc: downloading temporary media)."""
         token = await self.token()
         for again in (True, False):
             _, raw = await ask(
@@ -197,7 +197,8 @@ class Client(WeChatClient):  # type: ignore[misc]
                 "GET",
                 f"{self.api_base}/cgi-bin/media/get",
                 repeatable=True,
-                most=PICTURE,
+                most=SHOWN,
+                over="bad",
                 params={"access_token": token, "media_id": media_id},
             )
             if not raw.startswith(b"{"):

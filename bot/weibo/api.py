@@ -1,8 +1,9 @@
-"""Weibo's fans service as a channel: active sends and QR codes, errors in our words."""
+"""Weibo's fans service as a channel: active sends, pictures and QR codes, errors in our words."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, Literal
 from urllib.parse import quote
@@ -11,7 +12,7 @@ import aiohttp
 
 from bot.channel import Media, Reason, Rights, SendFailed
 from bot.face import Answer
-from bot.outward import ask, redacted
+from bot.outward import SHOWN, ask, redacted
 from bot.settings import Weibo as Account
 from bot.weibo.codec import content, written
 
@@ -32,6 +33,8 @@ REASONS: Mapping[int, Reason] = {
 """What Weibo's code means for us (doc: error codes). The fans service has no table of its own."""
 
 _HOUR = 3600.0
+_SHOWN_BY = "mss/msget"
+_FID = re.compile(r"[0-9A-Za-z_-]{1,128}")
 _RATES = frozenset({10022, 10023, 10024})
 
 
@@ -51,6 +54,7 @@ class Weibo:
         self._messages = str(account.api_base).rstrip("/")
         # Messages live on m.api.weibo.com, QR codes on api.weibo.com; a stand-in has both in one place.
         self._codes = self._messages.replace("//m.api.weibo.com", "//api.weibo.com")
+        self._pictures = str(account.upload_base).rstrip("/")
 
     async def say(self, who: str, answer: Answer, *, key: str) -> None:
         """Send one message (doc: messages/reply): an article, or text. Raises SendFailed.
@@ -78,8 +82,24 @@ class Weibo:
         raise SendFailed("no_right", "pictures are shown by URL")
 
     async def fetch(self, media_id: str) -> bytes:
-        """Where Weibo keeps pictures of messages is not documented well enough: always SendFailed("no_right")."""
-        raise SendFailed("no_right", "pictures of messages are not fetched")
+        """The picture behind a message's `tovfid`, at most SHOWN bytes (doc: receiving messages)."""
+        if not _FID.fullmatch(media_id):
+            raise SendFailed("bad", "the id of the picture is none")
+        if self._rights is not None:
+            self._rights.check(_SHOWN_BY)
+        _, raw = await ask(
+            self._http,
+            "GET",
+            f"{self._pictures}/2/{_SHOWN_BY}",
+            repeatable=True,
+            most=SHOWN,
+            over="bad",
+            params={"access_token": self._token, "fid": media_id},
+        )
+        if raw.lstrip()[:1] != b"{":
+            return raw
+        self._told(raw, _SHOWN_BY, "later", "bad")
+        raise SendFailed("bad", f"{_SHOWN_BY}: no picture")
 
     async def scene_url(self, scene: str, seconds: int) -> str:
         """A QR code for the integer `scene`: temporary up to 30 minutes, permanent beyond.
@@ -114,6 +134,10 @@ class Weibo:
             url = f"{self._codes}/2/{endpoint}"
             sent = {"params": {"access_token": self._token}, "json": told}
         _, raw = await ask(self._http, "POST", url, repeatable=repeatable, **sent)
+        return self._told(raw, endpoint, lost, "bad" if repeatable else "closed")
+
+    def _told(self, raw: bytes, endpoint: str, lost: Reason, otherwise: Reason) -> dict[str, Any]:
+        """The object of an answer; raises SendFailed for a refusal, `otherwise` where its number says nothing."""
         try:
             said = json.loads(raw.decode("utf-8", "replace"), strict=False)
         except (ValueError, RecursionError):
@@ -123,7 +147,7 @@ class Weibo:
         code = _code(said)
         if code:
             words = redacted(str(said.get("error") or said.get("errmsg") or ""), {"token": self._token})
-            reason = REASONS.get(code, "bad" if repeatable else "closed")
+            reason = REASONS.get(code, otherwise)
             wait = _HOUR if code in _RATES else None
             if reason == "no_right" and self._rights is not None:
                 self._rights.switch_off(endpoint)
