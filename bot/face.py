@@ -18,6 +18,7 @@ from handlers.asking import Coded
 from handlers.replies import Choice, Reply
 from handlers.routing import code_of, phrase_of
 from models import prices
+from models.words import bare
 
 TAPPABLE_LINKS = 12
 LASTING = 500  # replies whose look is kept
@@ -82,11 +83,18 @@ class Rendered:
     answer: Answer
     offered: tuple[Choice, ...] = ()
     rest: str = ""
+    lines: int = 0
+    """So many of `offered` are things of a list; the rest are next steps."""
 
     @functools.cached_property
     def meanings(self) -> list[dict[str, Any]]:
         """What the talk remembers of `offered`; nobody changes it."""
         return [choice.intent.to_json() for choice in self.offered]
+
+    @functools.cached_property
+    def steps(self) -> dict[str, int]:
+        """The next steps' words and their numbers: one may type either."""
+        return {bare(choice.label): n for n, choice in enumerate(self.offered[self.lines :], self.lines + 1)}
 
     @functools.cached_property
     def written(self) -> str:
@@ -220,8 +228,8 @@ class Face:
             whole, rest = self._cut(whole, room)
         if article is not None:
             article = replace(article, text=article.text or whole)
-            return Rendered(Answer(text=whole, article=article), offered, rest)
-        return Rendered(Answer(text=whole), offered if numbers else (), rest)
+            return Rendered(Answer(text=whole, article=article), offered, rest, len(lines))
+        return Rendered(Answer(text=whole), offered if numbers else (), rest, len(lines))
 
     def _with_choices(self, text: str, offered: tuple[Choice, ...], room: Room, numbers: bool, lines: int) -> str:
         shown = []

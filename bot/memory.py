@@ -31,6 +31,7 @@ def remember(talking: Talking, intent: Intent, reply: Reply, rendered: Rendered,
     if rendered.offered:
         talking.offered = rendered.meanings
         talking.offered_at = at
+        talking.steps = rendered.steps
         talking.listing = None if intent.changes else intent.to_json()
         if reply.lines and reply.question is None:
             talking.shelf = talking.listing

@@ -29,7 +29,7 @@ from models.figures import Figures
 from models.follower import Follower, Me
 from models.order import Order, Orders
 from models.orderglance import OrderGlance
-from models.remedy import Remedies
+from models.remedy import Remedies, freight_back
 from models.staff import Role, StaffGlance, StaffRoom
 from models.talk import Talking
 
@@ -39,7 +39,7 @@ PAGE = 6
 # -- how it stands ---------------------------------------------------------------------------------------
 
 
-@shop.on("售后", "我的售后", "after-sale", "cases")
+@shop.on("售后", "我的售后", "售后进度", "退货进度", "after-sale", "cases")
 async def list_cases(wish: ListCases, me: Me, cases: CaseGlance, staff: StaffGlance) -> Reply | Intent:
     """One's own cases; for staff what waits in the shop."""
     if await staff.role_of(me.id) > Role.ANYONE:
@@ -63,7 +63,8 @@ async def show_case(
     """One case; a proposal that waits for its buyer's yes is asked again."""
     works_here = await staff.role_of(me.id) > Role.ANYONE
     order = await orders.any_by_no(wish.order) if works_here else await orders.by_no(wish.order, me.id)
-    found = [case for case in await cases.of_order(order.id) if not wish.line or case.place == wish.line]
+    of_order = await cases.of_order(order.id)
+    found = [case for case in of_order if not wish.line or case.place == wish.line]
     found = [case for case in found if case.open] or found
     if not found:
         return reply("aftersale/none", order=order) if works_here else AskBack(order.no)
@@ -77,7 +78,9 @@ async def show_case(
     if case.offer and case.state == "applied":
         asked = ask("aftersale/offered", TakeOffer(case.no, case.place), "word", case=case)
         return asked.now_seen("order", case.no)
-    return reply("aftersale/show", *_steps(case), case=case, service=figures.service).now_seen("order", case.no)
+    gone = [one.line_id for one in of_order if one.open and one.kind == "refund"]
+    facts = {"freight_fen": freight_back(order, order.lines, gone), "service": figures.service}
+    return reply("aftersale/show", *_steps(case), case=case, **facts).now_seen("order", case.no)
 
 
 def _steps(case: CaseSeen) -> list[Choice]:

@@ -18,7 +18,7 @@ from models.promise import PromiseGlance
 from models.search import Hit, Query, understand
 from models.talk import Talking
 from models.topics import goods_like
-from models.words import bare, numeral, quantity
+from models.words import bare, numeral, quantity, unfill
 
 PAGE = 6
 SIMPLE = 2  # goods at a time in simple mode: with 更多 these are three digits
@@ -26,6 +26,10 @@ NEAR = 4
 _SHELF = re.compile(r"(?:看看?|逛逛?|有什么|有哪些|想买|找)?(.+?)(?:有哪些|有什么|有啥|类)?")
 _SOME_OF = re.compile(
     r"(?:(?:你们|你家|店里)?(?:都|还)?有(?:些?什么|哪些|啥|没有)|我?(?:想|要)+(?:买|喝|吃)?(?:点|些)?)(?:好|新)?(.{1,6}?)(?:吗|呢|卖)?"
+)
+_ALL = re.compile(
+    r"全部|(?:[你您]们|咱们?|这)?(?:家|店|这里|这儿)?里?(?:都|主要)?(?:是)?(?:卖|有)些?(?:什么|啥|哪些)"
+    r"(?:东西|商品|货|宝贝)?(?:卖|可以买|能买)?的?"
 )
 _ANYTHING = re.compile("推荐|有什么|有啥|好[喝吃]|卖")
 
@@ -49,6 +53,12 @@ def line_of(goods: Goods) -> Choice:
     "目录",
     "全部商品",
     "随便看看",
+    "看看商品",
+    "看看全部商品",
+    "看看别的",
+    "再看看别的",
+    "再逛逛",
+    "逛逛有什么",
     "新品",
     "有新品吗?",
     "有什么新品",
@@ -85,8 +95,8 @@ def _size(talk: Talking) -> int:
 
 @shop.cue(285)
 def everything(hearing: Hearing) -> Intent | None:
-    """全部 is all the goods, where it answers nothing that was asked (几罐有问题？)."""
-    return Browse() if bare(hearing.said) == "全部" else None
+    """全部 is all the goods, where it answers nothing that was asked (几罐有问题？); so is 你们是卖什么的呀."""
+    return Browse() if _ALL.fullmatch(bare(unfill(hearing.said))) else None
 
 
 @shop.cue(290)

@@ -61,7 +61,7 @@ def name_of(line: GroupLine) -> str:
     return f"{line.name} {line.spec}".strip()
 
 
-@shop.on("团", "拼团", "团购", "有什么团", "有团吗?", "groups")
+@shop.on("团", "拼团", "团购", "有什么团", "有团吗?", "正在拼的团", "别的团", "groups")
 async def groups(ask: Groups, glance: GroupGlance, catalog: Catalog, figures: Figures, now: datetime) -> Reply:
     """Groups one can join now, then what one can open."""
     forming = await glance.open(now, OPEN_LINES, least_minutes=figures.group.last_minutes)

@@ -110,7 +110,7 @@ async def _subject(
     return listing("orders/which", [line_of(o, act(order=o.no)) for o in found], more=following)  # type: ignore[call-arg]
 
 
-@shop.on("订单 {order}", "看 {order}", "order {order}")
+@shop.on("订单 {order}", "看 {order}", "看订单", "看这个订单", "order {order}")
 async def show(ask: ShowOrder, me: Me, orders: OrderGlance, refunds: RefundGlance, cases: CaseGlance) -> Reply:
     """One order: what, how much, where it stands, what can be done."""
     found = await _subject(ask.order, me, orders, Which.ALL, ShowOrder, "orders/none_such")
@@ -194,11 +194,15 @@ _FOR_ME = re.compile(
     r"(?:款|钱|一下|下|这单)*(?:可以|行)?[吗么嘛不]?"
 )
 
+_NOT_FOR_ME = re.compile("[不别没退]|取消|代付[了过完好]")
+
 
 @shop.cue(45)
 def somebody_else_pays(hearing: Hearing) -> Intent | None:
-    """帮我付, 让我老公来付, 能代付吗: somebody else is to pay."""
-    return PayForMe(hearing.talk.shown("order", hearing.now)) if _FOR_ME.fullmatch(unfill(hearing.said)) else None
+    """帮我付, 让我老公来付, 代付怎么弄: somebody else is to pay."""
+    said = unfill(hearing.said)
+    asks = _FOR_ME.fullmatch(said) or ("代付" in said and not _NOT_FOR_ME.search(said))
+    return PayForMe(hearing.talk.shown("order", hearing.now)) if asks else None
 
 
 @shop.on("代付 {order}", "代付", "找人代付", "pay for me {order}", "pay for me")

@@ -166,7 +166,8 @@ def _answered(hearing: Hearing) -> Intent | None:
 
 
 def _numbered(hearing: Hearing, said: int | None = None) -> Intent | None:
-    n, talk = said or numeral(hearing.said), hearing.talk
+    talk = hearing.talk
+    n = said or numeral(hearing.said) or (None if hearing.lost else talk.step(bare(hearing.said), hearing.now))
     if n is None:
         return None
     if hearing.lost or (talk.offered and not talk.fresh(hearing.now)):

@@ -6,6 +6,7 @@ goes back with the last line that travels, if nothing of the order has left.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import timedelta
 
 from sqlalchemy import case, exists, func, select
@@ -25,10 +26,17 @@ from models.aftersale import (
 from models.base import Invariant
 from models.figures import Figures
 from models.order import Order, OrderLine, Orders
+from models.orderglance import LineSeen, OrderSeen
 from models.parcel import Parcel, Parcels
 from models.product import Sku
 from models.refund import Refund, Refunds
 from models.request import Requests
+
+
+def freight_back(order: Order | OrderSeen, lines: Iterable[OrderLine | LineSeen], gone: Iterable[int]) -> int:
+    """The freight (fen) that goes back with these lines (row ids): nothing has left, and after them nothing will."""
+    here = {line.id for line in lines if line.back_at is None and (line.ships or order.pickup_code)}
+    return order.freight_fen if order.state == "paid" and not order.tracking and here and here <= {*gone} else 0
 
 
 class Remedies(Cases):
@@ -80,6 +88,11 @@ class Remedies(Cases):
         else:
             left_here = int(row.left) if row is not None else 0
             raise NoneToResend(order=order.no, line=line.words, left=left_here, asked=case.pieces)
+
+    async def freight_asked(self, order: Order) -> int:
+        """The freight (fen) that goes back too, once all that is asked for is granted."""
+        gone = [case.line_id for case in await self.open_of(order.id) if case.kind == "refund"]
+        return freight_back(order, await Orders(self.work).lines(order.id), gone)
 
     async def pay(self, order: Order, case: Case, *, actor: str, cause: str = "") -> None:
         """The money of an agreed case goes back the way it came; what had not left stays, and ends with the last."""

@@ -12,6 +12,7 @@ from models.words import bare, number, plain, segmenter, unfill, word_lists
 __all__ = ["SOLD_OUT", "Doc", "Hit", "Index", "Query", "understand", "vocabulary_at", "words_of"]
 
 _NOT = re.compile(r"(?:不要|不想要|别要|不爱喝|不爱吃|不喜欢|不喝|不吃|不能有|不含|不带|不买|除了|去掉|排除|不是)\s?")
+_WHICH_IS_GOOD = re.compile(r"((?:什么|啥|哪[种款个些]).{1,6}?)(?:比较|更|最)?(?:好|合适|受欢迎)(?:一?点|一?些)?$")
 _CHEAP = re.compile(r"(?:便宜|实惠|平价|划算|经济|不(?:要)?太?贵|别太贵)(?:一?点|一?些)?(?:儿|的)*")
 _SMALL = r"(?:[0-9]{1,3}|[一二两三四五六七八九]?十[一二三四五六七八九]?|[一二两三四五六七八九])"
 _COUNT = re.compile(
@@ -28,7 +29,7 @@ def understand(text: str, index: Index) -> Query:
     """Reads a wish: goods words, bounds, occasions, exclusions, quantity. Never raises; nothing
     understood gives `empty`.
     """
-    rest = index.synonyms.rewrite(unfill(text))
+    rest = _WHICH_IS_GOOD.sub(r"\1", index.synonyms.rewrite(unfill(text)))
     (low, high), rest = take_price(rest)
     weight, rest = _take_weight(rest, index)
     rest, cheap = _CHEAP.subn(" ", rest)

@@ -35,6 +35,7 @@ class Talking:
 
     offered: list[dict[str, Any]] = field(default_factory=list)  # what the numbers mean
     offered_at: float = 0.0
+    steps: dict[str, int] = field(default_factory=dict)  # words of what was offered -> its number
     listing: dict[str, Any] | None = None  # what to ask again when the numbers have gone stale
     shelf: dict[str, Any] | None = None  # the last list of things, as against the choices under one: 返回
     more: dict[str, Any] | None = None
@@ -62,6 +63,10 @@ class Talking:
         if self.fresh(now) and 1 <= n <= len(self.offered):
             return self.offered[n - 1]
         return None
+
+    def step(self, words: str, now: datetime) -> int | None:
+        """The number of the next step on screen that is called so, None for none."""
+        return self.steps.get(words) if self.fresh(now) else None
 
     def fresh(self, now: datetime) -> bool:
         return bool(self.offered) and now.timestamp() - self.offered_at <= LIST_SECONDS

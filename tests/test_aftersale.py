@@ -114,7 +114,10 @@ async def test_what_has_not_left_goes_back_with_its_freight_when_the_shop_agrees
     before = await stock(town)
     no = await paid(town, mei)
     assert "是因为什么" in (await mei.says(f"退款 {no}")).text
-    assert "48 小时内答复您" in (await mei.says("不想要了")).text
+    applied = await mei.says("不想要了")
+    assert "48 小时内答复您" in applied.text
+    assert "运费 ¥8 也一起退" in applied.text
+    assert "运费 ¥8 也一起退" in (await mei.says("售后进度")).text
     await town.settles()
     assert "新售后" in told(boss)
     assert await refunds(town) == [], "the word alone pays nothing back"
@@ -234,7 +237,7 @@ async def test_freight_that_was_used_for_one_line_does_not_go_back_with_the_othe
     no = await two_lines(town, mei)
     await boss.says(f"发货 {no} SF1234567890 行 2")
     await mei.says(f"退款 {no} 不想要了")
-    await mei.says("1")
+    assert "运费" not in (await mei.says("1")).text
     assert "¥19 正在退给买家" in await confirms(boss, f"同意 {no}")
     await money_goes(town)
     assert await refunds(town) == [(1900, "done")]

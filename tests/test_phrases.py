@@ -13,6 +13,7 @@ from handlers.intents import (
     Groups,
     Help,
     InviteCard,
+    ListCases,
     ListOrders,
     MyParcel,
     OpenGroup,
@@ -22,6 +23,7 @@ from handlers.intents import (
     RefundOrder,
     Search,
     ShowCart,
+    ShowOrder,
     ShowProduct,
     Subscribe,
     Unsubscribe,
@@ -75,6 +77,11 @@ HEARD = {
     "让我老公付": PayForMe,
     "找朋友帮忙付款": PayForMe,
     "能代付吗": PayForMe,
+    "朋友代付怎么弄": PayForMe,
+    "代付链接再发我一下": PayForMe,
+    "你们是卖什么的呀": Browse,
+    "店里有什么": Browse,
+    "你们家都卖些啥东西": Browse,
     "退订！": Unsubscribe,
     "快递呢": MyParcel,
     "我想要龙井": Search,
@@ -91,6 +98,8 @@ ONLY_ASKED = (
     "先付钱",
     "来付款",
     "货到付款",
+    "不要代付了",
+    "已经代付了",
     "麻烦同意",
     "麻烦你同意吧",
 )
@@ -142,3 +151,23 @@ def heard(town: Town, words: str) -> Intent:
     house = town.stage.house
     told = Told("wechat", "gh", "oMei", "1", text=words)
     return resolve(told, Talking(), house.clock.now(), house.catalogs.current, role=Role.ANYONE)
+
+
+async def test_the_words_of_a_next_step_may_be_typed_instead_of_its_number(town: Town) -> None:
+    lin = town.weibo("小林")  # where nothing can be tapped
+    await lin.follows()
+    assert "开团 3人 ¥69" in (await lin.says("看 A1")).choices.values()
+    assert "寄到哪里" in (await lin.says("开团3人 ￥69")).text
+    await lin.says("算了")
+    await lin.says("看 A1")
+    assert "差" in (await lin.says("团")).text or "人团" in lin.last.text
+    assert "寄到哪里" not in (await lin.says("开团3人 ￥69")).text, "it is not on screen any more"
+    await lin.says("看 A1")
+    await town.later(minutes=31)
+    assert "寄到哪里" not in (await lin.says("开团3人 ￥69")).text, "it was on screen half an hour ago"
+
+
+async def test_what_stands_on_older_answers_is_understood_wherever_one_is(town: Town) -> None:
+    words = ("看订单", "售后进度", "再看看别的", "看看商品", "逛逛有什么", "正在拼的团")
+    kinds = (ShowOrder, ListCases, Browse, Browse, Browse, Groups)
+    assert tuple(type(heard(town, said)) for said in words) == kinds

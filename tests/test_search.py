@@ -70,6 +70,8 @@ def test_goods_are_found_by_other_names(said: str, first: str) -> None:
         ("100块以上送人的", "送人 · ¥100 以上"),
         ("除了红茶和绿茶的茶", "茶 · 不要红茶 · 不要绿茶"),
         ("9.9以内的话梅", "话梅 · ¥9.9 以内"),
+        ("送老人喝什么茶好", "茶 · 送长辈"),
+        ("哪种绿茶比较好", "绿茶"),
     ],
 )
 def test_the_first_line_says_what_was_understood(said: str, line: str) -> None:

@@ -27,7 +27,7 @@ from models.figures import Figures
 from models.order import NotNow, Order, OrderLine, Orders
 from models.orderglance import OrderGlance, OrderSeen
 from models.product import Products, touch
-from models.remedy import Remedies
+from models.remedy import Remedies, freight_back
 
 ANSWERABLE = ("applied", "agreed", "returned")
 WAITING, ROWS = 40, 6
@@ -77,15 +77,9 @@ async def agree(said: AgreeCase, orders: OrderGlance, cases: CaseGlance, figures
     if len(found) > 1 and {case.kind for case in found} != {"refund"}:
         return _which(found, wish)
     act = AgreeNow(order.no, tuple(case.id for case in found), sum(case.steps for case in found))
-    facts = {"cases": found, "freight_fen": _freight(order, found), "figures": figures.service}
+    freight_fen = freight_back(order, order.lines, [case.line_id for case in found if case.kind == "refund"])
+    facts = {"cases": found, "freight_fen": freight_fen, "figures": figures.service}
     return confirm("aftersale/agree", act, _digits(), order=order, **facts).now_seen("order", order.no)
-
-
-def _freight(order: OrderSeen, cases: list[CaseSeen]) -> int:
-    """The freight that goes back too: nothing has left, and after these nothing will."""
-    here = {line.id for line in order.lines if line.back_at is None and (line.ships or order.pickup_code)}
-    gone = {case.line_id for case in cases if case.kind == "refund"}
-    return order.freight_fen if order.state == "paid" and not order.tracking and here and here <= gone else 0
 
 
 def changed_since(wish: AgreeNow, held: list[Case]) -> bool:
