@@ -349,9 +349,9 @@ async def test_something_broken_is_picked_shown_and_partly_paid_back(town: Town)
     alert = told(boss)
     assert "茶叶罐子压扁了" in alert
     assert "发来了照片" in alert
-    shown = (await boss.says(f"售后 {no}")).text
-    address = re.search(r"/pic/([0-9a-f]{64})\.jpg", shown)
-    assert address, shown
+    shown = (await boss.says(f"售后 {no}")).link("照片 1")
+    address = re.search(r"/pic/([0-9a-f]{64})\.jpg", shown.url)
+    assert address
     pictures = await town.stage.house.store.reader.all(select(Picture.jpeg).where(Picture.sha256 == address[1]))
     assert b"secret-place" not in pictures[0].jpeg, "encoded afresh"
     assert "¥10 正在退给买家" in await confirms(boss, f"同意 {no}")
@@ -380,7 +380,8 @@ async def test_a_picture_from_weibo_is_evidence_too(town: Town) -> None:
     await town.settles()
     assert "图收到了" in told(lin)
     assert "发来了照片" in told(boss)
-    address = re.search(r"/pic/([0-9a-f]{64})\.jpg", (await boss.says(f"售后 {no}")).text)
+    shown = (await boss.says(f"售后 {no}")).link("照片 1")
+    address = re.search(r"/pic/([0-9a-f]{64})\.jpg", shown.url)
     assert address
     pictures = await town.stage.house.store.reader.all(select(Picture.jpeg).where(Picture.sha256 == address[1]))
     assert b"secret-place" not in pictures[0].jpeg, "encoded afresh"
