@@ -60,10 +60,10 @@ class Phrase:
 
 
 def phrase(text: str, kind: type[Intent], fixed: dict[str, object]) -> Phrase:
-    """Compile "参团 {group}": the space may be missing before a code or number, before words only if not written;
-    a colon is as good as a space: 备注:放门口."""
+    """Compile "参团 {group}": the space may be missing before a code or number, and between a code and words that are
+    not; before other words only if not written. A colon is as good as a space: 备注:放门口."""
     source, slots, rank, literals = "", [], [], 0
-    space = False
+    space = coded = False
     for found in _PART.finditer(text):
         name, literal, blank = found.groups()
         if blank is not None:
@@ -71,16 +71,20 @@ def phrase(text: str, kind: type[Intent], fixed: dict[str, object]) -> Phrase:
             continue
         if name is not None:
             slot = slot_of(kind, name)
-            source += r"(?:\s+|\s*:\s*)" if space and slot.rank == 3 and source else r"[\s:]*" if source else ""
+            if source:
+                apart = r"\s+|\s*:\s*" + (r"|(?<=[0-9a-z])(?=[^\x00-\x7f])" if coded else "")
+                source += f"(?:{apart})" if space and slot.rank == 3 else r"[\s:]*"
             source += f"(?P<{name}>{slot.pattern})"
             slots.append((name, slot))
             rank.append(slot.rank)
+            coded = bool(slot.thing)
         else:
             word = plain(literal)
             source += r"\s*" if source else ""
             source += "[x×*]" if word == "x" and source else re.escape(word)
             literals += len(word)
             rank.append(0)
+            coded = False
         space = False
     return Phrase(text, kind, tuple(fixed.items()), re.compile(source), tuple(slots), tuple(rank), literals)
 

@@ -613,9 +613,12 @@ async def test_a_refusal_says_why_and_takes_one_more_application_with_something_
     assert "申请递给店主了" in (await mei.says("全部退款")).text
     await town.settles()
     assert "再次申请" in told(boss)
-    await boss.says(f"拒绝 {no} 还是不行")
+    assert "已告诉买家" in (await boss.says(f"拒绝{no}还是不行")).text, "on a phone the spaces go missing"
     await town.settles()
-    assert "再申请一次" not in told(mei)
+    news = told(mei)
+    assert "还是不行" in news
+    assert f"拒绝{no}" not in news, "the command is not a part of the reason"
+    assert "再申请一次" not in news
     assert "申请过两次" in await _again(mei, no, "罐子裂了")
     assert await states(town) == ["refused", "refused"]
     assert await refunds(town) == []

@@ -171,3 +171,11 @@ async def test_what_stands_on_older_answers_is_understood_wherever_one_is(town: 
     words = ("看订单", "售后进度", "再看看别的", "看看商品", "逛逛有什么", "正在拼的团")
     kinds = (ShowOrder, ListCases, Browse, Browse, Browse, Groups)
     assert tuple(type(heard(town, said)) for said in words) == kinds
+
+
+async def test_the_space_between_a_code_and_words_may_be_missing(town: Town) -> None:
+    for words in ("备注 K7M2P9QA 轻拿轻放", "改地址 K7M2P9QA 张三 13800138000 杭州西湖区文三路1号", "聊 K7M2P9QA 在吗"):
+        apart, glued = heard(town, words), heard(town, words.replace(" K7M2P9QA ", "K7M2P9QA"))
+        assert glued == apart, words
+        assert glued.to_json()["order"] == "K7M2P9QA"
+    assert heard(town, "加A11礼盒") == heard(town, "加 A11 礼盒")
