@@ -23,8 +23,8 @@ from bot.memory import named, overlaid, remember
 from bot.points import point
 from bot.promises import hushed, lease_errand, render_post, say_alone
 from bot.shared import Recalled, Shared
-from bot.step import HOPS, Guest, Step, carry_out, desk_refusal, may, provide, react
-from handlers.asking import Intent
+from bot.step import HOPS, Guest, Step, carry_out, desk_refusal, instead, may, provide, react
+from handlers.asking import Intent, is_address
 from handlers.replies import Reply
 from handlers.resolving import Lost, resolve
 from handlers.routing import Shop, Tick, Told, call
@@ -234,10 +234,7 @@ class Desk:
         intent, stale = await self._understand(told, step, lost)
         if visit.missed:
             return await self._change(told, recalled)
-        try:
-            reply, intent = await self._ask(step, intent)
-        except Refusal as refusal:
-            reply = desk_refusal(refusal)
+        reply, intent = await self._asked(step, intent)
         if reply is None or (self._private(told, intent, reply)):
             return await self._change(told, recalled)
         reply = replace(reply, facts=reply.facts | {"stale": True}) if stale and reply.lines else reply
@@ -278,6 +275,14 @@ class Desk:
     def _private(self, told: Told, intent: Intent, reply: Reply) -> bool:
         personal = intent.personal if reply.personal is None else reply.personal
         return personal and not told.signed
+
+    async def _asked(self, step: Step, intent: Intent) -> tuple[Reply | None, Intent]:
+        """As `_ask`; a refusal is an answer, or for staff something else."""
+        try:
+            return await self._ask(step, intent)
+        except Refusal as refusal:
+            other = await instead(step, intent, refusal)
+            return (desk_refusal(refusal), intent) if other is None else await self._asked(step, other)
 
     async def _ask(self, step: Step, intent: Intent) -> tuple[Reply | None, Intent]:
         """Answer from what can be read, and the intent that answered; None when something is to be changed.
@@ -537,4 +542,5 @@ def _me(follower: Any) -> Me:
 
 
 def _facts(intent: Intent) -> dict[str, Any]:
-    return {k: v for k, v in intent.to_json().items() if k != "verb"}
+    """What the record keeps of a command: all but where somebody lives."""
+    return {k: v for k, v in intent.to_json().items() if k != "verb" and not is_address(type(intent), k)}

@@ -119,6 +119,15 @@ def desk_refusal(refusal: Refusal) -> Reply:
     return Reply(template_of(type(refusal)), dict(refusal.facts), refused=True, keeps=True)
 
 
+async def instead(step: Step, intent: Intent, refusal: Refusal) -> Intent | None:
+    """What this person wants, being staff, who was refused so; None for everybody else."""
+    handover = step.desk.shop.instead.get(type(refusal))
+    if handover is None or intent.role > Role.ANYONE:
+        return None
+    other = await call(handover, intent, lambda kind: provide(step, kind))
+    return other if other is not None and await may(step, other) else None
+
+
 async def carry_out(
     work: Work, step: Step, intent: Intent, *, fact: bool, marked: bool = False
 ) -> tuple[Reply, Post, Intent]:
@@ -139,6 +148,8 @@ async def carry_out(
         except Refusal as refusal:
             await _undo(work, savepoint, step)
             step.reset()
+            if (other := await instead(step, intent, refusal)) is not None:
+                return await carry_out(work, step, other, fact=fact, marked=marked)
             return desk_refusal(refusal), Post(), intent
         except (Contended, StaleDataError) as lost:
             if marked and isinstance(lost, StaleDataError):

@@ -28,6 +28,7 @@ FEATURES = (
     "admin.staff",
     "admin.products",
     "admin.orders",
+    "admin.look",
     "admin.hand",
     "admin.aftersale",
     "admin.promise",

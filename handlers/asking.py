@@ -219,6 +219,11 @@ def slot_of(kind: type[Intent], field: str) -> Slot:
     raise TypeError(f"{kind.__name__}.{field} cannot be said: its annotation is no slot")
 
 
+def is_address(kind: type[Intent], field: str) -> bool:
+    """Whether a field says where somebody lives: no record of commands keeps it."""
+    return get_origin(_hints_of(kind).get(field)) is Annotated and slot_of(kind, field).name == "address"
+
+
 def plain_type(kind: type[Intent], field: str) -> type:
     hint = _hints_of(kind)[field]
     found: type = get_args(hint)[0] if get_origin(hint) is Annotated else hint

@@ -292,6 +292,10 @@ class Ship(Intent, verb="ship", changes=True, role=Role.CLERK): order: OrderNo =
 @dataclass(frozen=True)
 class ShowLabel(Intent, verb="label", changes=True, personal=True, role=Role.CLERK): order: OrderNo = ""
 @dataclass(frozen=True)
+class LookAtOrder(Coded, verb="look", personal=True, role=Role.SUPPORT): order: OrderNo = ""
+@dataclass(frozen=True)
+class SendElsewhere(Intent, verb="sendelsewhere", changes=True, personal=True, role=Role.CLERK): order: OrderNo = ""; line: AddressLine = ""; more: AddressLine = ""
+@dataclass(frozen=True)
 class PickList(Intent, verb="picking", personal=True, role=Role.CLERK): pass
 @dataclass(frozen=True)
 class ShipSomehow(Intent, verb="shipsomehow", role=Role.CLERK): order: OrderNo = ""

@@ -13,7 +13,7 @@ from handlers import FEATURES
 from handlers.asking import Coded, Intent
 from handlers.grammar import Phrases, phrase
 from handlers.replies import Reply
-from models.base import Event
+from models.base import Event, Refusal
 from models.catalog import Catalog
 from models.staff import Role
 from models.talk import Talking
@@ -21,6 +21,7 @@ from models.talk import Talking
 Handler = Callable[..., Awaitable[Reply | Intent]]
 Reaction = Callable[..., Awaitable[None]]
 Look = Callable[..., Awaitable[Reply | None]]
+Handover = Callable[..., Awaitable[Intent | None]]
 Cue = Callable[["Hearing"], Intent | None]
 
 
@@ -75,6 +76,7 @@ class Shop:
 
     handlers: dict[type[Intent], Handler] = field(default_factory=dict)
     looks: dict[type[Intent], Look] = field(default_factory=dict)
+    instead: dict[type[Refusal], Handover] = field(default_factory=dict)
     phrases: Phrases = field(default_factory=Phrases)
     said: dict[type[Intent], str] = field(default_factory=dict)  # the first phrase of each intent
     kinds: dict[str, Callable[[Told], Intent]] = field(default_factory=dict)  # also: unknown, beyond, stale, no
@@ -106,6 +108,16 @@ class Shop:
         """
         self.looks[self._subject(look)] = look
         return look
+
+    def refused(self, refusal: type[Refusal]) -> Callable[[Handover], Handover]:
+        """What staff want who are refused so with a word that anybody may say: its subject is the intent; or None."""
+
+        def keep(handover: Handover) -> Handover:
+            self._needs(handover)
+            self.instead[refusal] = handover
+            return handover
+
+        return keep
 
     def hears(self, *kinds: str, make: Callable[[Told], Intent]) -> None:
         """What a kind of message other than words means."""

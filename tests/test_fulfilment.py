@@ -5,11 +5,17 @@ from dataclasses import replace
 
 import pytest
 from follower import Follower
-from sqlalchemy import text
+from sqlalchemy import select, text
 from test_sale import GREEN, WHERE, broken, customer, number, orders, told
+from test_second_thoughts import SHANGHAI as ELSEWHERE
+from test_second_thoughts import freight
+from test_staff import grant
 from town import Town
 
 from models import carrier
+from models.audit import Audit
+from models.freight import Zone
+from models.order import Order
 
 
 async def _sql(town: Town, statement: str) -> None:
@@ -329,3 +335,86 @@ async def test_an_order_that_nobody_has_paid_has_no_label(town: Town) -> None:
 async def test_a_rest_is_announced_in_one_breath(town: Town) -> None:
     boss = await town.owner()
     assert "打烊到 3月5日（含当天），公告：春茶上山" in (await boss.says("打烊到3月5日，春茶上山")).text
+
+
+# -- a buyer's order, by the words that its buyer has for it ---------------------------------------------
+
+
+async def test_staff_look_at_a_buyers_order_by_any_word_for_it_and_nobody_else_does(town: Town) -> None:
+    boss, mei, hao = await town.owner(), await customer(town, "小美"), town.wechat("小浩")
+    await hao.follows()
+    no = await _paid(town, mei)
+    for words in (
+        f"订单 {no}",
+        no,
+        f"物流 {no}",
+        f"付款 {no}",
+        f"取消 {no}",
+        f"退款 {no}",
+        f"收货 {no}",
+        f"备注 {no} 轻放",
+    ):
+        seen = (await boss.says(words)).text
+        assert f"买家的订单 {no} · 待发货" in seen, words
+        assert "寄到 张* 138****8000" in seen
+        assert f"取消 {no} 原因" in seen
+        assert "买家的订单" not in (await hao.says(words)).text, words
+    assert "买家的订单" not in (await mei.says(f"订单 {no}")).text
+    assert await _states(town) == ["paid"], "looking changes nothing"
+    await boss.says(f"发货 {no} SF1234567890")
+    assert "SF1234567890" in (await boss.says("物流")).text, "the one that was on screen"
+    await town.settles()
+    support = town.wechat("客服小周")
+    await support.says(f"绑定 {await grant(boss, '客服')}")
+    seen = (await support.says(f"订单 {no}")).text
+    assert "已发货" in seen
+    assert "补发" not in seen, "what one may not do is not offered"
+    assert "没找到订单" in (await support.says(f"改地址 {no} {ELSEWHERE}")).text
+    await boss.says("员工")
+    await boss.says("撤权 2")
+    await boss.says("确认")
+    assert "买家的订单" not in (await support.says(f"订单 {no}")).text, "who was sent away is a customer"
+
+
+async def test_staff_send_an_order_elsewhere_and_its_buyer_hears_where(town: Town) -> None:
+    boss, mei = await town.owner(), await customer(town, "小美")
+    no = await _paid(town, mei)
+    await boss.says(f"面单 {no}")
+    told(mei)
+    assert "改寄哪里" in (await boss.says(f"改地址 {no}")).text
+    assert "手机" in (await boss.says("李四 上海市浦东新区世纪大道100号")).text
+    moved = (await boss.says("13900139000")).text
+    assert ELSEWHERE in moved
+    assert "原来那张面单作废" in moved
+    await town.settles()
+    news = told(mei)
+    assert "李* 139****9000" in news
+    assert "世纪大道" not in news
+    assert "世纪大道100号" in (await boss.says(f"面单 {no}")).text
+    assert not [facts for facts in await _noted(town) if "世纪大道" in facts], "no record says where somebody lives"
+    await mei.says(f"改地址 {no} {WHERE}")  # packed: a wish
+    assert WHERE.split()[2] in (await boss.says(f"改地址 {no} {ELSEWHERE}")).text, "the wish is answered first"
+    await boss.says(f"不改 {no}")
+    await boss.says(f"发货 {no} SF1234567890")
+    assert "现在改不了了" in (await boss.says(f"改地址 {no} {ELSEWHERE}")).text
+    assert not await broken(town)
+
+
+async def test_freight_to_where_staff_send_it_costs_its_buyer_nothing_more(town: Town) -> None:
+    boss, mei = await town.owner(), await customer(town, "小美")
+    await freight(town, Zone(("上海市",), 1, 500), Zone(("新疆维吾尔自治区",), 1, 2000), Zone((), 1, 900))
+    no = await _paid(town, mei)
+    assert "运费" not in (await boss.says(f"改地址 {no} 李四 13900139000 新疆乌鲁木齐市天山区人民路1号")).text
+    assert "¥4 原路退给买家" in (await boss.says(f"改地址 {no} {ELSEWHERE}")).text
+    for _ in range(3):
+        await town.later(minutes=2)
+    assert "¥4" in told(mei)
+    assert not await broken(town)
+
+
+async def _states(town: Town) -> list[str]:
+    return [row.state for row in await town.stage.house.store.reader.all(select(Order.state))]
+
+
+async def _noted(town: Town) -> list[str]:
+    return [str(row.facts) for row in await town.stage.house.store.reader.all(select(Audit.facts))]

@@ -159,6 +159,8 @@ INTENTS: dict[str, tuple[Role, str]] = {
     "Ship": (CLERK, "发货 K7M2P9QA SF1234567890"),
     "ShowLabel": (CLERK, "面单 K7M2P9QA"),
     "PickList": (CLERK, "拣货"),
+    "LookAtOrder": (SUPPORT, ""),
+    "SendElsewhere": (CLERK, ""),
     "ShipSomehow": (CLERK, ""),
     "KeepAsIs": (CLERK, "不改 K7M2P9QA 已经封箱"),
     "HandOut": (CLERK, "核销 K7M2PQ"),
