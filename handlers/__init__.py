@@ -16,6 +16,7 @@ FEATURES = (
     "payment",
     "orders",
     "second",
+    "partly",
     "supplement",
     "fulfilment",
     "complaint",

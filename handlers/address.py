@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
-from handlers.asking import Intent, remembered, slot_of
+from handlers.asking import Intent, address_asked
 from handlers.intents import (
     Browse,
     ChangeAddress,
@@ -55,7 +55,7 @@ async def set_address(
 
     Where an order waits for its address, 地址 and a line is the answer to that.
     """
-    if what.line and (waiting := _address_asked(talk, now)) is not None and not isinstance(waiting[0], SetAddress):
+    if what.line and (waiting := address_asked(talk, now)) is not None and not isinstance(waiting[0], SetAddress):
         return waiting[0].filled(**{waiting[1]: what.line})
     if is_no(what.more):
         return reply("address/left", Choice("商品", Browse()), Choice("购物车", ShowCart()))
@@ -125,7 +125,7 @@ async def private_words(what: PrivateWords) -> Reply:
 @shop.cue(90)
 def pasted(hearing: Hearing) -> Intent | None:
     """A whole address that was pasted without a word is 地址, unless an open question wants one."""
-    if not (has_phone(hearing.raw) and looks_like_address(hearing.raw)) or _address_asked(hearing.talk, hearing.now):
+    if not (has_phone(hearing.raw) and looks_like_address(hearing.raw)) or address_asked(hearing.talk, hearing.now):
         return None
     return SetAddress(line=hearing.raw)
 
@@ -134,13 +134,3 @@ def pasted(hearing: Hearing) -> Intent | None:
 def personal(hearing: Hearing) -> Intent | None:
     """Words with a phone number or an address never reach the search."""
     return PrivateWords() if has_phone(hearing.raw) or looks_like_address(hearing.raw) else None
-
-
-def _address_asked(talk: Talking, now: datetime) -> tuple[Intent, str] | None:
-    """What the open question asks an address for, and the field it is for."""
-    asked = talk.asked(now)
-    intent = remembered(asked["intent"]) if asked else None
-    if asked is None or intent is None or asked["options"]:  # what is chosen from is no address
-        return None
-    field = str(asked["field"])
-    return (intent, field) if slot_of(type(intent), field).name == "address" else None

@@ -7,9 +7,11 @@ import inspect
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated, Any, ClassVar, Self, get_args, get_origin, get_type_hints
 
 from models.staff import Role
+from models.talk import Talking
 from models.words import is_no, is_yes, numeral, quantity
 
 CODE = re.compile(r"[A-Za-z0-9:_.-]{1,64}\Z")
@@ -222,6 +224,21 @@ def slot_of(kind: type[Intent], field: str) -> Slot:
 def is_address(kind: type[Intent], field: str) -> bool:
     """Whether a field says where somebody lives: no record of commands keeps it."""
     return get_origin(_hints_of(kind).get(field)) is Annotated and slot_of(kind, field).name == "address"
+
+
+def address_begun(intent: Intent) -> bool:
+    """Whether a part of the address that an intent is about was said."""
+    return any(getattr(intent, name) for name in type(intent).__dataclass_fields__ if is_address(type(intent), name))
+
+
+def address_asked(talk: Talking, now: datetime) -> tuple[Intent, str] | None:
+    """What the open question asks an address for, and the field it is for."""
+    asked = talk.asked(now)
+    intent = remembered(asked["intent"]) if asked else None
+    if asked is None or intent is None or asked["options"]:  # what is chosen from is no address
+        return None
+    field = str(asked["field"])
+    return (intent, field) if slot_of(type(intent), field).name == "address" else None
 
 
 def plain_type(kind: type[Intent], field: str) -> type:

@@ -104,7 +104,7 @@ _POINTS = re.compile(r"这|那|它")
 _FETCH = re.compile(r"自提|到店取|上门取")
 # What a second thought is about, tried in this order.
 SUBJECTS = (
-    ("address", re.compile(r"地址|收货|收件|电话|手机|名字|改寄|寄到")),
+    ("address", re.compile(r"地址|门牌|楼号|收货|收件|电话|手机|名字|改寄|寄到")),
     ("spec", re.compile(r"规格|口味|大包|大份|小包|小份|换成|换大|换小")),
     ("note", re.compile(r"备注")),
 )

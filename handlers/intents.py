@@ -234,6 +234,8 @@ class SayAbout(Intent, verb="sayabout", changes=True, personal=True): order: Ord
 @dataclass(frozen=True)
 class ChangeAddress(Intent, verb="changeaddress", changes=True, personal=True): order: OrderNo = ""; line: AddressLine = ""; more: AddressLine = ""
 @dataclass(frozen=True)
+class ChangePart(Intent, verb="changepart", personal=True): order: OrderNo = ""; phone: str = ""; name: str = ""
+@dataclass(frozen=True)
 class ChangeSpec(Intent, verb="changespec", changes=True, personal=True): order: OrderNo = ""; spec: Spec = ""; line: Number = 0
 @dataclass(frozen=True)
 class PickUp(Intent, verb="pickup", changes=True, personal=True): order: OrderNo = ""

@@ -6,10 +6,11 @@ import re
 from dataclasses import replace
 from datetime import datetime
 
-from handlers.asking import Intent, remembered, slot_of, unpack
+from handlers.asking import Intent, address_begun, remembered, slot_of, unpack
 from handlers.grammar import raw_plain
 from handlers.routing import Hearing, Told, shop
 from models.catalog import Catalog
+from models.regions import may_begin_address
 from models.staff import Role
 from models.talk import Talking
 from models.words import bare, is_no, is_yes, numeral, plain, unfill
@@ -156,9 +157,12 @@ def _answered(hearing: Hearing) -> Intent | None:
         return None
     slot = slot_of(type(intent), field_name)
     if slot.name == "address" and (
-        n is not None or bare(said) in hearing.catalog.index.words or _cued(hearing, 100, 200) is not None
+        n is not None
+        or bare(said) in hearing.catalog.index.words
+        or _cued(hearing, 100, 200) is not None
+        or not (address_begun(intent) or may_begin_address(hearing.raw))
     ):
-        return None  # an address is not guessed out of a number, of goods or of a question: those are still heard
+        return None  # an address is not guessed out of a number, goods, a question, a sentence: those are still heard
     try:
         return intent.filled(**{field_name: slot.parse(hearing.raw if slot.rank == 3 else said)})
     except ValueError:

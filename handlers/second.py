@@ -25,7 +25,17 @@ from handlers.intents import (
 from handlers.replies import Choice, Post, Reply, ask, listing, reply
 from handlers.routing import Hearing, shop
 from models import amend
-from models.address import BOOK, MOST, PIECES, TITLES, Addresses, AddressGlance, AddressUnclear, read_label, titled
+from models.address import (
+    BOOK,
+    MOST,
+    PIECES,
+    TITLES,
+    Addresses,
+    AddressGlance,
+    AddressUnclear,
+    read_label,
+    titled,
+)
 from models.base import Work
 from models.figures import Figures
 from models.follower import Follower
@@ -43,14 +53,6 @@ OVER = ("closed", "closing", "completed")
 _TO_THERE = re.compile(
     r"(?:请|麻烦)?(?:帮我)?(?:把)?(?:收货)?(?:地址)?(?:改|换)(?:一下|下|个)?(?:收货)?(?:地址|寄到|寄|到|成|为|送到|[\s::,])+"
 )
-
-
-async def _meant(no: str, me: Follower, orders: OrderGlance) -> list[OrderSeen]:
-    """The order that is named, or on screen; else all that may still change, else those on their way; [] for none."""
-    if no:
-        return [await orders.by_no(no, me.id)]
-    unfinished = await orders.unfinished(me.id, LINES)
-    return [o for o in unfinished if o.changeable] or [o for o in unfinished if o.state in ("paid", "shipped")]
 
 
 def _which(found: list[OrderSeen], act: type[Intent], **said: str) -> Reply:
@@ -112,7 +114,7 @@ async def change_address(
     now: datetime,
 ) -> Reply | Intent:
     """For this order only; with no order that may change, it is the book's matter."""
-    found = await _meant(wish.order, me, glance)
+    found = await glance.changing(wish.order, me.id, LINES)
     if len(found) > 1:
         return _which(found, ChangeAddress, line=wish.line)
     if found and found[0].pickup_code:
@@ -186,7 +188,7 @@ async def pick_up(
     """Fetched at the shop: the freight goes back, and a code is shown at the counter."""
     if not figures.order.pickup_at:
         return reply("second/no_pickup", Choice("看看商品", Browse()))
-    found = [o for o in await _meant(wish.order, me, glance) if o.ships or o.pickup_code]
+    found = [o for o in await glance.changing(wish.order, me.id, LINES) if o.ships or o.pickup_code]
     if len(found) > 1:
         return _which(found, PickUp)
     if not found:
@@ -218,7 +220,7 @@ async def change_spec(
     now: datetime,
 ) -> Reply:
     """Another spec of the same goods; both stocks move in one step, the difference goes back or is asked for first."""
-    found = await _meant(wish.order, me, glance)
+    found = await glance.changing(wish.order, me.id, LINES)
     if len(found) > 1:
         return _which(found, ChangeSpec, spec=wish.spec)
     if not found:
@@ -274,7 +276,7 @@ async def note(
     now: datetime,
 ) -> Reply:
     """A word to the merchant that stands on the packing list."""
-    found = await _meant(wish.order, me, glance)
+    found = await glance.changing(wish.order, me.id, LINES)
     if len(found) > 1:
         return _which(found, NoteOrder, words=wish.words)
     if not found:

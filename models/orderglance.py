@@ -189,6 +189,13 @@ class OrderGlance(Glance):
         """An order of this person; NoSuchOrder for a foreign number as for a missing one."""
         return await self._only(no, Order.no == no, Order.follower_id == follower_id)
 
+    async def changing(self, no: str, follower_id: int, most: int) -> list[OrderSeen]:
+        """The order that is named, else at most so many that may still change, else those on their way; [] for none."""
+        if no:
+            return [await self.by_no(no, follower_id)]
+        unfinished = await self.unfinished(follower_id, most)
+        return [o for o in unfinished if o.changeable] or [o for o in unfinished if o.state in ("paid", "shipped")]
+
     async def by_id(self, order_id: int) -> OrderSeen:
         """Any order, for the house's own notices."""
         return await self._only("", Order.id == order_id)

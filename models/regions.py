@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib import resources
 from typing import Literal
@@ -234,6 +234,15 @@ def parse_address(text: str, known: Address | None = None) -> Address | Missing:
         detail=detail.removeprefix(place.district) if place.district else detail,
     )
     return _whole(address)
+
+
+def may_begin_address(text: str) -> bool:
+    """Whether an address may begin like this: with a place, a phone, a house, somebody's name. A sentence is none."""
+    read = parse_address(text)
+    known = read.known if isinstance(read, Missing) else read
+    if replace(known, name="") != Address():
+        return True
+    return 0 < len(known.name) <= 2 or known.name.isascii() or (known.name[0] in _SURNAMES and len(known.name) <= 4)
 
 
 def _whole(address: Address) -> Address | Missing:

@@ -270,6 +270,7 @@ def one_edit(a: str, b: str) -> bool:
 _ANSWERS = word_lists("answers.toml")
 _YES, _NO = frozenset(_ANSWERS["yes"]), frozenset(_ANSWERS["no"])
 _ASKED_BACK = re.compile(r"(?:[吗么]\W*|\?\s*)$")
+_NO_CHAIN = re.compile(f"(?:{_any(tuple(word for word in _ANSWERS['no'] if not word.isascii()))})+")
 _EMOJI_ONLY = re.compile(r"[^\w\s]+")
 
 
@@ -293,10 +294,10 @@ def is_yes(text: str) -> bool:
 
 
 def is_no(text: str) -> bool:
-    """不, 不用, 算了, 别 and what is close to them; meant for an open question only, and never cancels
-    an order.
+    """不, 不用, 算了, 别 and what is close to them, also several (算了不换了); meant for an open question only, and
+    never cancels an order.
     """
-    return _said(text, _NO)
+    return _said(text, _NO) or (len(text) <= 24 and bool(_NO_CHAIN.fullmatch(bare(unfill(text)))))
 
 
 # Phones and addresses: never searched, never logged in clear, never counted as a question that failed

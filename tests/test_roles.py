@@ -128,6 +128,7 @@ INTENTS: dict[str, tuple[Role, str]] = {
     "SayAbout": (ANYONE, "聊 K7M2P9QA 明天到"),
     # second thoughts
     "ChangeAddress": (ANYONE, "改地址 K7M2P9QA 张三 13800138000 浙江省杭州市西湖区文三路1号"),
+    "ChangePart": (ANYONE, ""),
     "ChangeSpec": (ANYONE, "换规格 K7M2P9QA 500g"),
     "PickUp": (ANYONE, "自提 K7M2P9QA"),
     "PaySupplement": (ANYONE, "补差价 K7M2P9QA"),

@@ -382,3 +382,50 @@ async def test_what_is_wished_of_a_packed_order_is_kept_sealed(town: Town) -> No
         kept = bytes((await session.execute(text("SELECT said FROM change_request"))).scalar_one())
     assert b"13900139000" not in kept
     assert "世纪大道".encode() not in kept
+
+
+# -- told in passing -------------------------------------------------------------------------------------
+
+
+async def test_another_phone_or_name_leaves_the_rest_of_the_address_as_it_is(town: Town) -> None:
+    mei = await customer(town, "小美")
+    assert "改寄" not in (await mei.says("电话换了 13911112222")).text, "there is no order that it could be of"
+    placed = await orders(mei, GREEN)
+    await mei.pays(placed)
+    await town.settles()
+    assert "张三 13911112222 浙江省杭州市西湖区文三路1号" in (await mei.says("电话换了 13911112222")).text
+    assert "王五 13911112222 浙江省杭州市西湖区文三路1号" in (await mei.says("收件人改成王五")).text
+    assert "改寄哪里" in (await mei.says("能不能换个地址")).text
+    assert "王五 13933334444 浙江" in (await mei.says("手机号写错了，应该是13933334444")).text
+    assert "改寄" not in (await mei.says("名字叫什么")).text
+    assert "王* 139****4444" in (await mei.says(f"订单 {number(placed)}")).text
+
+
+async def test_a_phone_that_is_asked_for_is_an_answer_and_no_second_thought(town: Town) -> None:
+    mei = await customer(town, "小美")
+    placed = await orders(mei, GREEN)
+    await mei.pays(placed)
+    await mei.says("地址 李四 上海市浦东新区世纪大道100号")
+    assert "记下了" in (await mei.says("我的电话是13900139000")).text
+    assert "张* 138****8000" in (await mei.says(f"订单 {number(placed)}")).text
+
+
+async def test_a_sentence_is_no_address_and_several_noes_are_a_no(town: Town) -> None:
+    mei = await customer(town, "小美")
+    placed = await orders(mei, GREEN)
+    await mei.pays(placed)
+    await town.settles()
+    await mei.says("改地址")
+    assert "哪个省" not in (await mei.says("周末一般都不在家")).text
+    assert "李* 139****9000" not in (await mei.says("李四")).text
+    assert SHANGHAI in (await mei.says("13900139000 上海市浦东新区世纪大道100号")).text, "the question was still open"
+    await mei.says("改地址")
+    assert "先不弄" in (await mei.says("算了不换了")).text
+
+
+async def test_a_note_may_be_said_along_with_the_word_for_it(town: Town) -> None:
+    mei = await customer(town, "小美")
+    await mei.pays(await orders(mei, GREEN))
+    await town.settles()
+    assert "记下了备注：别放驿站" in (await mei.says("帮我备注一下别放驿站")).text
+    assert "记下了备注" not in (await mei.says("能备注一下别放驿站吗")).text, "who asks has not said it"

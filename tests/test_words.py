@@ -177,6 +177,8 @@ def test_yes_in_many_words(said: str) -> None:
         "no",
         "🙅",
         "没兴趣",
+        "算了不换了",
+        "不要不要不用了",
     ],
 )
 def test_no_in_many_words(said: str) -> None:
@@ -184,7 +186,9 @@ def test_no_in_many_words(said: str) -> None:
     assert not is_yes(said)
 
 
-@pytest.mark.parametrize("said", ["可以吗", "好吗？", "要吗", "龙井", "2", "好像不对", "要两盒", "不辣的", "", "？"])
+@pytest.mark.parametrize(
+    "said", ["可以吗", "好吗？", "要吗", "龙井", "2", "好像不对", "要两盒", "不辣的", "别的", "不要花茶", "", "？"]
+)
 def test_neither_yes_nor_no(said: str) -> None:
     assert not is_yes(said)
     assert not is_no(said)
