@@ -63,10 +63,11 @@ _WHY = (
 
 # What is to be done about it, likewise.
 _HOW = (
-    ("resend", "补发|重发|再发|补寄|重寄|补一|补给|补上|换"),
+    ("resend", "补发|重新?[发寄]|再[发寄]|另[发寄]|补寄|补一|补给|补上|换"),
     ("part", "部分|部份|赔|补偿|补点|退点|退一点|一半|意思"),
     ("all", "全|都退|整单|退货|退款|退掉|退了|退钱"),
 )
+_HOW_IT_GOES = re.compile("怎么|如何|为什么|多久|谁|啥|什么")  # 怎么退货 asks, and chooses nothing
 _SUM = re.compile(
     r"(?:那|就|只|要|退|赔|补|给|我|个|您|你)*([0-9]{1,6}(?:\.[0-9]{1,2})?|[一二两三四五六七八九十百]{1,5})(?:元|块钱?)?"
     r"(?:就|也|吧|可以|行|好|够了|左右|吗)*[。.!?~]?"
@@ -92,7 +93,7 @@ def in_other_words(hearing: Hearing) -> Intent | None:
         return None
     if field == "reason" and (reason := why(said)) in asked["options"]:
         return intent.filled(reason=reason, words=intent.words or hearing.raw[:100])
-    if field == "how":
+    if field == "how" and not _HOW_IT_GOES.search(said):
         how = next((how for how, cues in _HOW if re.search(cues, said)), "")
         return intent.filled(how=how) if how in asked["options"] else None
     if field == "fen" and (found := _SUM.fullmatch(said)):

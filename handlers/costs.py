@@ -31,6 +31,8 @@ async def freight(
     if ask.topic == "pickup":
         step = Choice("商品", Browse())
         return _aside(reply("everyday/pickup", step, at=figures.order.pickup_at))
+    if ask.topic == "return_freight":
+        return _aside(reply("everyday/return_freight", by=figures.service.return_freight))
     tariff, to = await freights.tariff(figures), await addresses.of(me.id)
     province = province_of(to.region) if to else ""
     if ask.topic == "regions":

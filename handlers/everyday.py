@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 from datetime import datetime
 
-from handlers.asking import Intent
+from handlers.asking import Intent, remembered
 from handlers.data import topics
 from handlers.intents import (
     AboutShop,
@@ -107,6 +107,7 @@ SUBJECTS = (
     ("address", re.compile(r"地址|门牌|楼号|收货|收件|电话|手机|名字|改寄|寄到")),
     ("spec", re.compile(r"规格|口味|大包|大份|小包|小份|换成|换大|换小")),
     ("note", re.compile(r"备注")),
+    ("back", re.compile(r"退(?!团|出)|换货|能换|可以换")),
 )
 PAGE = 8
 BACK = 3  # refunds that are told at once
@@ -115,8 +116,8 @@ BACK = 3  # refunds that are told at once
 def _intent(topic: str, hearing: Hearing) -> Intent:
     if topic == "change_order":
         return ChangeOrder(next((what for what, words in SUBJECTS if words.search(hearing.said)), ""))
-    if topic == "regions" or (topic == "freight" and _FETCH.search(hearing.said)):
-        return Freight(topic if topic == "regions" else "pickup")
+    if topic in ("regions", "return_freight") or (topic == "freight" and _FETCH.search(hearing.said)):
+        return Freight("pickup" if topic == "freight" else topic)
     if topic == "something_wrong":
         return AskBack(words=hearing.raw[:100])
     if topic in MINE:
@@ -135,7 +136,9 @@ def _intent(topic: str, hearing: Hearing) -> Intent:
 def everyday(hearing: Hearing) -> Intent | None:
     """A sentence that is one of the everyday questions, before anything is searched."""
     found = TOPICS.match(hearing.said, hearing.catalog.index.words)
-    return _intent(found.name, hearing) if found is not None else None
+    if found is None:
+        return SmallTalk("ok", "no") if is_no(hearing.said) else None
+    return _intent(found.name, hearing)
 
 
 def _aside(said: Reply) -> Reply:
@@ -251,6 +254,10 @@ async def change(ask: ChangeOrder, me: Me, orders: OrderGlance, talk: Talking, n
     wishes = {"address": ChangeAddress(meant), "spec": ChangeSpec(meant), "note": NoteOrder(meant)}
     if ask.what in wishes and order.state not in ("closed", "completed"):
         return wishes[ask.what]
+    if ask.what == "back" and order.state in ("shipped", "completed"):
+        asked = talk.asked(now)
+        begun = remembered(asked["intent"]) if asked is not None else None
+        return begun if isinstance(begun, AskBack) else RefundOrder(order.no)  # what is asked already is asked again
     steps = [Choice("看这个订单", ShowOrder(order.no)), Choice("人工", Person())]
     if order.state == "pending":
         steps = [Choice("取消订单", CancelOrder(order.no)), Choice("去付款", PayOrder(order.no))]

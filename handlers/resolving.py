@@ -18,7 +18,7 @@ from models.words import bare, is_no, is_yes, numeral, plain, unfill
 LONGEST_ASKED = 16  # characters of a phrase that is looked for among fillers: what is longer tells something
 _ENDS = re.compile(r"(?:\[\w{1,6}\]|[^\w?)\]%])+$")
 _ASKS = re.compile(r"[?吗么呢嘛]")
-_WISHES = re.compile(r"^(?:请|麻烦)?(?:帮我|给我|我?要|我?想要?)(?:一下|下)?")
+_WISHES = re.compile(r"^(?:那就?|就)?(?:(?:请|麻烦)?(?:帮我|给我|我?要|我?想要?)(?:一下|下)?)?")
 
 
 class Lost(Exception):

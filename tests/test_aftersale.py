@@ -566,6 +566,28 @@ async def test_a_change_of_mind_is_sent_back_and_paid_when_it_is_here(town: Town
     assert not await broken(town)
 
 
+async def test_a_question_chooses_no_remedy_and_opens_no_case(town: Town) -> None:
+    boss, mei = await town.owner(), await customer(town, "小美")
+    await arrived(town, boss, mei)
+    assert "您想怎么处理" in (await mei.says("有一罐是坏的")).text
+    assert "递给店主" not in (await mei.says("怎么退货")).text
+    assert "运费我们出" in (await mei.says("退货运费谁出")).text
+    assert await states(town) == []
+    await mei.says("有一罐是坏的")
+    assert "先不弄" in (await mei.says("不用了没事了")).text
+    await mei.says("有一罐是坏的")
+    assert "补发申请递给店主了" in (await mei.says("重新发一罐给我")).text
+
+
+async def test_who_asks_how_to_give_it_back_after_it_has_arrived_is_asked_why(town: Town) -> None:
+    boss, mei = await town.owner(), await customer(town, "小美")
+    await arrived(town, boss, mei)
+    heard = (await mei.says("怎么退货")).text
+    assert "怎么了" in heard
+    assert "不想要了" in heard
+    assert await states(town) == []
+
+
 @here
 async def test_a_fault_s_way_back_is_paid_by_the_shop(town: Town) -> None:
     boss, mei = await town.owner(), await customer(town, "小美")
