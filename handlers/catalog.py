@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from handlers.asking import Intent, remembered
-from handlers.intents import Back, Browse, Buy, More, OpenGroup, Search, ShowProduct, Subscribe
+from handlers.intents import Back, Browse, Buy, Groups, More, OpenGroup, Search, ShowProduct, Subscribe
 from handlers.replies import Choice, Reply, listing, reply
 from handlers.routing import Hearing, shop
 from models.catalog import Catalog, Goods
@@ -15,7 +15,7 @@ from models.figures import Figures
 from models.prices import yuan
 from models.product import NotForSale, ProductGlance
 from models.promise import PromiseGlance
-from models.search import Hit, Query, understand
+from models.search import Hit, Query, understand, words_of
 from models.talk import Talking
 from models.topics import goods_like
 from models.words import bare, numeral, quantity, unfill
@@ -208,6 +208,21 @@ async def back(ask: Back, talk: Talking) -> Reply | Intent:
     if isinstance(shelf, Search) and shelf.nth:
         return Search(shelf.words, shelf.nth - 1)
     return Browse(shelf.category) if isinstance(shelf, Browse) and shelf.after else Browse()
+
+
+@shop.cue(102)
+def together(hearing: Hearing) -> Intent | None:
+    """龙井那个团, 想开个龙井的团: the thing that is bought together is looked at; with several the groups are."""
+    named = words_of(hearing.said, hearing.catalog.index)
+    rest = bare(unfill(hearing.said))
+    for word in named:
+        rest = rest.replace(word, "")
+    if not named or not re.search("[团拼]", rest):  # 团圆饼 is no group
+        return None
+    index, goods = hearing.catalog.index, hearing.catalog.goods
+    found = [hit.doc.code for hit in index.find(understand(" ".join(named), index))]
+    offered = [code for code in found if code in goods and goods[code].deals]
+    return ShowProduct(offered[0]) if len(offered) == 1 else Groups() if offered else None
 
 
 @shop.cue(200)

@@ -26,7 +26,7 @@ from handlers.intents import (
 )
 from handlers.replies import Choice, Post, Question, Reply, listing, reply
 from handlers.replies import ask as ask_for
-from handlers.routing import shop
+from handlers.routing import Hearing, shop
 from models.base import Refusal
 from models.catalog import Catalog
 from models.figures import Figures
@@ -52,6 +52,7 @@ from models.product import Products
 from models.refund import Refunds
 from models.talk import Talking
 
+_AMONG = re.compile("(?<![0-9a-z])g(?=[a-z]*[2-9])[2-9a-hjkmnp-z]{3}(?![0-9a-z])")  # GATE is a word
 OPEN_LINES = 4
 LINES = 8
 
@@ -75,6 +76,13 @@ async def groups(ask: Groups, glance: GroupGlance, catalog: Catalog, figures: Fi
     if not lines:
         return reply("groupbuy/none", Choice("看看全部商品", Browse()))
     return listing("groupbuy/groups", lines, forming=len(forming), offers=len(lines) - len(forming))
+
+
+@shop.cue(240)
+def among_words(hearing: Hearing) -> Intent | None:
+    """G7K2还能进吗: words that hold a group's code are about that group."""
+    found = _AMONG.search(hearing.said)
+    return ShowGroup(found[0].upper()) if found and not hearing.said.isascii() else None
 
 
 @shop.on("看 {group}", "{group}", "团 {group}", "show {group}", "这个团", "这团", "差几人", "还差几人", "还差几个人")
@@ -112,7 +120,7 @@ async def show(ask: ShowGroup, me: Me, glance: GroupGlance, figures: Figures, no
     return shown.now_seen("group", group.code).now_seen("product", group.product)
 
 
-@shop.on("参团 {group}", "参团", "我要参团", "加入 {group}", "join {group}", "join")
+@shop.on("参团 {group}", "参团", "我要参团", "加入 {group}", "参加 {group}", "join {group}", "join")
 async def join(
     ask: JoinGroup, me: Follower, groups: GroupBuys, products: Products, figures: Figures, now: datetime
 ) -> Reply | Intent:

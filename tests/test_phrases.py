@@ -13,6 +13,7 @@ from handlers.intents import (
     Groups,
     Help,
     InviteCard,
+    JoinGroup,
     ListCases,
     ListOrders,
     MyParcel,
@@ -23,6 +24,7 @@ from handlers.intents import (
     RefundOrder,
     Search,
     ShowCart,
+    ShowGroup,
     ShowOrder,
     ShowProduct,
     Subscribe,
@@ -108,6 +110,15 @@ ONLY_ASKED = (
 async def test_what_is_typed_around_a_command_does_not_hide_it(town: Town) -> None:
     found = {words: type(heard(town, words)) for words in HEARD}
     assert found == HEARD
+
+
+async def test_a_group_is_looked_at_by_its_code_among_words_and_goods_by_the_word_for_groups(town: Town) -> None:
+    assert heard(town, "G7K2还能进吗") == ShowGroup("G7K2")
+    assert heard(town, "参加G7K2") == JoinGroup("G7K2")
+    assert heard(town, "gate怎么走") != ShowGroup("GATE")
+    for words in ("龙井那个团怎么买", "我想开个龙井的团", "有人拼龙井吗"):
+        assert heard(town, words) == ShowProduct("A1"), words
+    assert not isinstance(heard(town, "有团圆饼吗"), ShowProduct | Groups), "its name holds the word"
 
 
 async def test_a_question_about_a_command_changes_nothing(town: Town) -> None:
