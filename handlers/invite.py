@@ -177,7 +177,8 @@ async def drawn(ask: CardDrawn, cards: Cards, post: Post, now: datetime) -> Repl
             scene_url=ask.scene_url,
             scene_until=_moment(ask.scene_until),
         )
-    told = _shown(ask.media_id, ask.sha256, ask.title, ask.text, ask.link)
+    title = ask.title if ask.card else f"请帮忙付：{ask.title}"
+    told = _shown(ask.media_id, ask.sha256, title, ask.text, ask.link)
     post.tell(ask.to, told, key=f"card:{ask.card or ask.drawn}:{ask.asked}")
     return reply("desk/silent")
 

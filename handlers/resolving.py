@@ -18,6 +18,8 @@ from models.words import bare, is_no, is_yes, numeral, plain, unfill
 LONGEST_ASKED = 16  # characters of a phrase that is looked for among fillers: what is longer tells something
 _ENDS = re.compile(r"(?:\[\w{1,6}\]|[^\w?)\]%])+$")
 _ASKS = re.compile(r"[?吗么呢嘛]")
+_PICKS = re.compile(r"(?:[那就我要来选拿换个份]|给我)*[最大小]*(.+?)(?:[的吧款]|那[个种款盒罐袋]|就[好行]|可以)*")
+_VESSELS = frozenset("盒罐袋包饼瓶箱桶")
 _WISHES = re.compile(r"^(?:那就?|就)?(?:(?:请|麻烦)?(?:帮我|给我|我?要|我?想要?)(?:一下|下)?)?")
 
 
@@ -148,10 +150,9 @@ def _answered(hearing: Hearing) -> Intent | None:
     if is_no(said) and (options or slot_of(type(intent), field_name).name != "yes"):
         return shop.kinds["no"](Told("", "", "", ""))
     if options:
-        labels = [plain(str(label)) for label in asked.get("labels", [])]
-        for i, label in enumerate(labels):
-            if said and (said == label or (len(said) >= 2 and said in label and sum(said in x for x in labels) == 1)):
-                return intent.filled(**{field_name: options[i]})
+        meant = _option(said, [plain(str(label)) for label in asked.get("labels", [])])
+        if meant is not None:
+            return intent.filled(**{field_name: options[meant]})
         if n is not None and 1 <= n <= len(options) and not hearing.lost:
             return intent.filled(**{field_name: options[n - 1]})
         return None
@@ -167,6 +168,20 @@ def _answered(hearing: Hearing) -> Intent | None:
         return intent.filled(**{field_name: slot.parse(hearing.raw if slot.rank == 3 else said)})
     except ValueError:
         return None
+
+
+def _option(said: str, labels: list[str]) -> int | None:
+    """The place of the option that is said in its own words, or in a part of them (要大罐的); None for several."""
+    if said in labels:
+        return labels.index(said)
+    n = numeral(said)
+    wish = _PICKS.fullmatch(said.replace("克", "g")) if n is None or (n > len(labels) and not said.isdigit()) else None
+    for part in (said, wish[1] if wish else ""):
+        part = part.replace(" ", "")
+        fits = [i for i, label in enumerate(labels) if part in label.replace(" ", "")]
+        if len(fits) == 1 and (len(part) > 1 or part in _VESSELS):
+            return fits[0]
+    return None
 
 
 def _numbered(hearing: Hearing, said: int | None = None) -> Intent | None:

@@ -436,6 +436,7 @@ async def test_on_weibo_the_card_is_an_article_that_opens_the_page(town: Town) -
     links = {one.url for each in heard if "帮您付" in each.text for one in each.links if "/pay/" in one.url}
     (article,) = [each.article for each in heard if each.article]
     assert {article.url} == links
+    assert article.title.startswith("请帮忙付：")
     async with browser_of(town.stage) as browser, browser.get(URL(article.picture).path) as seen:
         assert seen.content_type == "image/jpeg"
 

@@ -190,3 +190,19 @@ async def test_the_space_between_a_code_and_words_may_be_missing(town: Town) -> 
         assert glued == apart, words
         assert glued.to_json()["order"] == "K7M2P9QA"
     assert heard(town, "加A11礼盒") == heard(town, "加 A11 礼盒")
+
+
+@pytest.mark.parametrize("words", ["要大罐的", "罐装的吧", "250克罐装", "来个罐装", "88的", "250g 罐装"])
+async def test_an_option_is_meant_by_a_part_of_its_words(town: Town, words: str) -> None:
+    mei = town.wechat("小美")
+    await mei.follows()
+    assert "要哪种规格" in (await mei.says("买 A1")).text
+    assert "寄到哪里" in (await mei.says(words)).text
+
+
+async def test_what_fits_several_options_is_asked_again(town: Town) -> None:
+    mei = town.wechat("小美")
+    await mei.follows()
+    for words in ("250克的", "要大的", "随便"):
+        await mei.says("买 A1")
+        assert "寄到哪里" not in (await mei.says(words)).text, words
