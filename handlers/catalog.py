@@ -188,7 +188,7 @@ def _near_line(hit: Hit, query: Query, catalog: Catalog) -> Choice:
     return Choice(f"{goods.name} ¥{yuan(bound + hit.off_fen)}（{far}）", ShowProduct(goods.code))
 
 
-@shop.on("更多", "下一页", "还有吗?", "more", "next")
+@shop.on("更多", "下一页", "还有吗?", "还有别的", "还有别的吗", "还有其他的吗", "换一批", "more", "next")
 async def more(ask: More, talk: Talking) -> Reply | Intent:
     """The next page of the list on screen, or the part of the last answer that did not fit."""
     if talk.rest:

@@ -102,6 +102,7 @@ _RULES: tuple[tuple[re.Pattern[str], _Rule], ...] = tuple(
         (rf"几百{_C}", _some(200_00, 999_00)),
         (rf"(?P<n>{_N})来{_C}{_END}", _near),
         (rf"(?P<n>{_N})多{_C}{_END}|(?P<m>{_ONE}?[百十])多(?!少|种|款|个)", _round_up),
+        (rf"预算(?:在|是|就)?\s?{_Y}(?P<n>{_N})\s?{_C}?(?:左右|上下)", _near),
         (rf"(?:{_AT_MOST})\s?{_Y}(?P<n>{_N})\s?{_C}?(?:以内|以下|之内|左右)?", _at_most),
         (rf"{_Y}(?P<n>{_N})\s?{_C}?(?:钱)?\s?(?:{_WITHIN})", _at_most),
         (rf"(?:{_AT_LEAST})\s?{_Y}(?P<n>{_N})\s?{_C}", _at_least),

@@ -141,7 +141,7 @@ _NUMERAL = rf"(?:[0-9]{{1,6}}|{CHINESE_NUMBER}{{1,9}})"
 _ASK = r"(?:我?(?:要|选|看|点|买|就要|就|来|想要|想看|挑)\s?)?"
 _LINE = re.compile(
     rf"{_ASK}(?:第\s?({_NUMERAL})\s?(?:个|号|款|行|条|项|种|样|件|盒|罐|袋|包|饼|份|瓶)?|({_NUMERAL})\s?号|[(\[【<]?({_NUMERAL})[)\]】>.、。,]?|no\.?\s?([0-9]{{1,6}}))"
-    r"(?:的|吧|那个|这个)*"
+    r"(?:的|吧|那个|这个|怎么样|咋样|好不好|好吗|呢)*"
 )
 _QUANTITY = re.compile(
     rf"(?:我?(?:再|先|就|一共|总共|共)?(?:来|要|买|给我|拿|加|下单|拍|下|订)?(?:个)?\s?)?"
@@ -271,6 +271,7 @@ _ANSWERS = word_lists("answers.toml")
 _YES, _NO = frozenset(_ANSWERS["yes"]), frozenset(_ANSWERS["no"])
 _ASKED_BACK = re.compile(r"(?:[吗么]\W*|\?\s*)$")
 _NO_CHAIN = re.compile(f"(?:{_any(tuple(word for word in _ANSWERS['no'] if not word.isascii()))})+")
+_NO_FIRST = re.compile("(?:那|还是)?算了(?!.*[要买就来换改退继留])[^?吗么]{0,8}")  # 算了我再看看
 _EMOJI_ONLY = re.compile(r"[^\w\s]+")
 
 
@@ -297,7 +298,8 @@ def is_no(text: str) -> bool:
     """不, 不用, 算了, 别 and what is close to them, also several (算了不换了); meant for an open question only, and
     never cancels an order.
     """
-    return _said(text, _NO) or (len(text) <= 24 and bool(_NO_CHAIN.fullmatch(bare(unfill(text)))))
+    words = "" if len(text) > 24 or _ASKED_BACK.search(plain(text)) else bare(unfill(text))
+    return _said(text, _NO) or bool(_NO_CHAIN.fullmatch(words)) or bool(_NO_FIRST.fullmatch(words))
 
 
 # Phones and addresses: never searched, never logged in clear, never counted as a question that failed

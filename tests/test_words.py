@@ -178,6 +178,7 @@ def test_yes_in_many_words(said: str) -> None:
         "🙅",
         "没兴趣",
         "算了不换了",
+        "算了我再看看",
         "不要不要不用了",
     ],
 )
@@ -187,7 +188,24 @@ def test_no_in_many_words(said: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "said", ["可以吗", "好吗？", "要吗", "龙井", "2", "好像不对", "要两盒", "不辣的", "别的", "不要花茶", "", "？"]
+    "said",
+    [
+        "可以吗",
+        "好吗？",
+        "要吗",
+        "龙井",
+        "2",
+        "好像不对",
+        "要两盒",
+        "不辣的",
+        "别的",
+        "不要花茶",
+        "算了还是要吧",
+        "算了继续拼",
+        "算了吗",
+        "",
+        "？",
+    ],
 )
 def test_neither_yes_nor_no(said: str) -> None:
     assert not is_yes(said)
