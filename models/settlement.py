@@ -85,7 +85,8 @@ async def settle_trade(work: Work, trade: Trade, figures: Figures) -> Settled:
     if await known(work, trade.transaction_id):
         return Settled("again", order)
     # REFUND: paid, and paid back by hand at the cashier's own desk, before we heard of it.
-    cause = "elsewhere" if trade.state == "REFUND" else mismatch(attempt, trade) or too_late(order, bill)
+    why_not = mismatch(attempt, trade) or too_late(order, bill) or another_sum(bill, trade)
+    cause = "elsewhere" if trade.state == "REFUND" else why_not
     if not cause and not await _take(work, order, bill):
         cause = "gone"
     attempt.state = "paid"
@@ -128,6 +129,11 @@ def too_late(order: Order, bill: Bill) -> str:
         never = bill.state == "closed" and bill.paid_at is None
         return "closed" if never else "twice"
     return "closed" if bill is not order and order.state == "closed" else ""
+
+
+def another_sum(bill: Bill, trade: Trade) -> str:
+    """The guard of a sum that changed after a number for it was closed, under which it is paid all the same."""
+    return "amount" if trade.amount_fen != bill.total_fen else ""
 
 
 async def _take(work: Work, order: Order, bill: Bill) -> bool:

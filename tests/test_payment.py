@@ -178,6 +178,43 @@ async def test_wrong_money_pays_nothing_and_is_owed_back(shop: Shop, wrong: dict
     await shop.whole()
 
 
+async def costs_otherwise(shop: Shop) -> tuple[Order, Attempt]:
+    """An order that costs more since its number was closed: it goes to another place."""
+    order = await shop.order()
+    first = await shop.attempt(order)
+    assert await shop.settle(paid(first, state="CLOSED")) == "closed"
+
+    async def further(work: Work) -> None:
+        held = await Orders(work).hold_id(order.id)
+        held.freight_fen += 500
+        held.recount()
+
+    await shop.step(further)
+    return order, first
+
+
+async def test_money_under_a_closed_number_pays_nothing_where_the_order_has_come_to_cost_something_else(
+    shop: Shop,
+) -> None:
+    order, first = await costs_otherwise(shop)
+    assert await shop.settle(paid(first)) == "orphan"
+    assert await shop.state(order) == "pending"
+    assert await shop.count(select(Refund.amount_fen)) == first.amount_fen
+    assert await shop.settle(paid(await shop.attempt(order), "4200002")) == "credited"
+    await shop.whole()
+
+
+async def test_without_the_guard_an_order_is_paid_by_what_it_cost_before(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The control twin."""
+    _, first = await costs_otherwise(shop)
+    monkeypatch.setattr(settlement, "another_sum", lambda bill, trade: "")
+    assert await shop.settle(paid(first)) == "credited"
+    with pytest.raises(AssertionError, match="what is credited is what the order costs"):
+        await shop.whole()
+
+
 async def test_money_for_a_number_that_is_not_ours_touches_nothing(shop: Shop) -> None:
     attempt = await shop.attempt(await shop.order())
     assert await shop.settle(paid(attempt, out_trade_no="tp-somebody-elses")) == "foreign"
