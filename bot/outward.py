@@ -60,6 +60,12 @@ async def ask(
     return status, body
 
 
+async def picture(http: aiohttp.ClientSession, url: str, params: Mapping[str, str]) -> bytes:
+    """What a platform gives for a picture, at most SHOWN bytes: the picture, or an object that says why not."""
+    _, raw = await ask(http, "GET", url, repeatable=True, most=SHOWN, over="bad", params=params)
+    return raw
+
+
 def redacted(words: str, secrets: Mapping[str, str]) -> str:
     """`words` without our secrets (their names instead) and without any query string; 200 characters."""
     for name, secret in secrets.items():

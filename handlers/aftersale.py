@@ -78,8 +78,8 @@ async def show_case(
     if case.offer and case.state == "applied":
         asked = ask("aftersale/offered", TakeOffer(case.no, case.place), "word", case=case)
         return asked.now_seen("order", case.no)
-    gone = [one.line_id for one in of_order if one.open and one.kind == "refund"]
-    facts = {"freight_fen": freight_back(order, order.lines, gone), "service": figures.service}
+    freight_fen = freight_back(order, order.lines, [one for one in of_order if one.open])
+    facts = {"freight_fen": freight_fen, "service": figures.service}
     return reply("aftersale/show", *_steps(case), case=case, **facts).now_seen("order", case.no)
 
 

@@ -31,6 +31,7 @@ _ALL = re.compile(
     r"全部|(?:[你您]们|咱们?|这)?(?:家|店|这里|这儿)?里?(?:都|主要)?(?:是)?(?:卖|有)些?(?:什么|啥|哪些)"
     r"(?:东西|商品|货|宝贝)?(?:卖|可以买|能买)?的?"
 )
+_TOGETHER = re.compile("[团拼]")
 _ANYTHING = re.compile("推荐|有什么|有啥|好[喝吃]|卖")
 
 
@@ -213,13 +214,13 @@ async def back(ask: Back, talk: Talking) -> Reply | Intent:
 @shop.cue(102)
 def together(hearing: Hearing) -> Intent | None:
     """龙井那个团, 想开个龙井的团: the thing that is bought together is looked at; with several the groups are."""
-    named = words_of(hearing.said, hearing.catalog.index)
+    index, goods = hearing.catalog.index, hearing.catalog.goods
+    named = words_of(hearing.said, index) if _TOGETHER.search(hearing.said) else ()
     rest = bare(unfill(hearing.said))
     for word in named:
         rest = rest.replace(word, "")
-    if not named or not re.search("[团拼]", rest):  # 团圆饼 is no group
+    if not named or not _TOGETHER.search(rest):  # 团圆饼 is no group
         return None
-    index, goods = hearing.catalog.index, hearing.catalog.goods
     found = [hit.doc.code for hit in index.find(understand(" ".join(named), index))]
     offered = [code for code in found if code in goods and goods[code].deals]
     return ShowProduct(offered[0]) if len(offered) == 1 else Groups() if offered else None

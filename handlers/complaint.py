@@ -290,7 +290,7 @@ async def _open(
             await cases.agree(order, case, figures, actor="house", cause="instant")
     facts = {"order": order.no, "lines": [line.words for line in lines], "case": made[0], "instant": instant}
     sums = {"fen": sum(case.amount_fen + case.freight_fen for case in made), "hours": figures.order.aftersale_hours}
-    sums["freight_fen"] = await cases.freight_asked(order)
+    sums["freight_fen"] = await cases.freight_asked(order) if here else 0
     steps = (Choice("售后进度", ShowCase(order.no)), Choice("撤回申请", WithdrawCase(order.no)))
     said = reply("aftersale/applied", *(steps if not instant else steps[:1]), here=here, **facts, **sums)
     said = said.now_seen("order", order.no)

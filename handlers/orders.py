@@ -207,11 +207,10 @@ def somebody_else_pays(hearing: Hearing) -> Intent | None:
 
 @shop.on("代付 {order}", "代付", "找人代付", "pay for me {order}", "pay for me")
 async def pay_for_me(
-    ask: PayForMe, me: Follower, orders: OrderGlance, catalog: Catalog, figures: Figures, keys: Keys, now: datetime
+    ask: PayForMe, me: Me, orders: OrderGlance, catalog: Catalog, figures: Figures, keys: Keys, now: datetime
 ) -> Reply | Intent:
     """A link and a card for somebody else: goods, sum and who asks; they pay, and have no other right."""
-    seen = Me(me.id, me.channel, me.account, me.who, me.name, me.since, me.following)
-    found = await _subject(ask.order, seen, orders, Which.UNPAID, PayForMe, "orders/nothing_to_pay")
+    found = await _subject(ask.order, me, orders, Which.UNPAID, PayForMe, "orders/nothing_to_pay")
     if isinstance(found, Reply):
         return found
     if found.state != "pending" or found.pay_until <= now or not figures.cashier:
@@ -223,7 +222,7 @@ async def pay_for_me(
     return replace(said, errand=errand).now_seen("order", found.no)
 
 
-def _pay_card(order: OrderSeen, me: Follower, url: str, catalog: Catalog, figures: Figures, now: datetime) -> DrawCard:
+def _pay_card(order: OrderSeen, me: Me, url: str, catalog: Catalog, figures: Figures, now: datetime) -> DrawCard:
     """The same as a picture to be passed on; its QR code says the link."""
     goods = catalog.get(order.lines[0].code)
     until = order.pay_until.astimezone(ZoneInfo(figures.zone))

@@ -23,6 +23,7 @@ from models.aftersale import (
     number_of,
     unsent,
 )
+from models.aftersaleglance import CaseSeen
 from models.base import Invariant
 from models.figures import Figures
 from models.order import Order, OrderLine, Orders
@@ -33,10 +34,13 @@ from models.refund import Refund, Refunds
 from models.request import Requests
 
 
-def freight_back(order: Order | OrderSeen, lines: Iterable[OrderLine | LineSeen], gone: Iterable[int]) -> int:
-    """The freight (fen) that goes back with these lines (row ids): nothing has left, and after them nothing will."""
+def freight_back(
+    order: Order | OrderSeen, lines: Iterable[OrderLine | LineSeen], cases: Iterable[Case | CaseSeen]
+) -> int:
+    """The freight (fen) that goes back with what these cases are about: nothing has left, and after it nothing will."""
+    gone = {case.line_id for case in cases if case.kind == "refund"}
     here = {line.id for line in lines if line.back_at is None and (line.ships or order.pickup_code)}
-    return order.freight_fen if order.state == "paid" and not order.tracking and here and here <= {*gone} else 0
+    return order.freight_fen if order.state == "paid" and not order.tracking and here and here <= gone else 0
 
 
 class Remedies(Cases):
@@ -91,8 +95,7 @@ class Remedies(Cases):
 
     async def freight_asked(self, order: Order) -> int:
         """The freight (fen) that goes back too, once all that is asked for is granted."""
-        gone = [case.line_id for case in await self.open_of(order.id) if case.kind == "refund"]
-        return freight_back(order, await Orders(self.work).lines(order.id), gone)
+        return freight_back(order, await Orders(self.work).lines(order.id), await self.open_of(order.id))
 
     async def pay(self, order: Order, case: Case, *, actor: str, cause: str = "") -> None:
         """The money of an agreed case goes back the way it came; what had not left stays, and ends with the last."""

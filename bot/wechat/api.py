@@ -16,7 +16,7 @@ from wechatpy import WeChatClient
 from bot.channel import Media, Reason, Rights, SendFailed
 from bot.door import clean, cut
 from bot.face import Answer
-from bot.outward import SHOWN, ask, redacted
+from bot.outward import ask, picture, redacted
 from bot.settings import WeChat as Account
 from bot.wechat.codec import SUMMARY, TEXT, TITLE
 from bot.wechat.tokens import Token, Tokens, TokensHere
@@ -192,15 +192,8 @@ class Client(WeChatClient):  # type: ignore[misc]
         """What lies behind a media id, at most SHOWN bytes (doc: downloading temporary media)."""
         token = await self.token()
         for again in (True, False):
-            _, raw = await ask(
-                self._http,
-                "GET",
-                f"{self.api_base}/cgi-bin/media/get",
-                repeatable=True,
-                most=SHOWN,
-                over="bad",
-                params={"access_token": token, "media_id": media_id},
-            )
+            params = {"access_token": token, "media_id": media_id}
+            raw = await picture(self._http, f"{self.api_base}/cgi-bin/media/get", params)
             if not raw.startswith(b"{"):
                 return raw
             said = _json(raw)

@@ -12,7 +12,7 @@ import aiohttp
 
 from bot.channel import Media, Reason, Rights, SendFailed
 from bot.face import Answer
-from bot.outward import SHOWN, ask, redacted
+from bot.outward import ask, picture, redacted
 from bot.settings import Weibo as Account
 from bot.weibo.codec import content, written
 
@@ -87,15 +87,8 @@ class Weibo:
             raise SendFailed("bad", "the id of the picture is none")
         if self._rights is not None:
             self._rights.check(_SHOWN_BY)
-        _, raw = await ask(
-            self._http,
-            "GET",
-            f"{self._pictures}/2/{_SHOWN_BY}",
-            repeatable=True,
-            most=SHOWN,
-            over="bad",
-            params={"access_token": self._token, "fid": media_id},
-        )
+        params = {"access_token": self._token, "fid": media_id}
+        raw = await picture(self._http, f"{self._pictures}/2/{_SHOWN_BY}", params)
         if raw.lstrip()[:1] != b"{":
             return raw
         self._told(raw, _SHOWN_BY, "later", "bad")

@@ -77,8 +77,7 @@ async def agree(said: AgreeCase, orders: OrderGlance, cases: CaseGlance, figures
     if len(found) > 1 and {case.kind for case in found} != {"refund"}:
         return _which(found, wish)
     act = AgreeNow(order.no, tuple(case.id for case in found), sum(case.steps for case in found))
-    freight_fen = freight_back(order, order.lines, [case.line_id for case in found if case.kind == "refund"])
-    facts = {"cases": found, "freight_fen": freight_fen, "figures": figures.service}
+    facts = {"cases": found, "freight_fen": freight_back(order, order.lines, found), "figures": figures.service}
     return confirm("aftersale/agree", act, _digits(), order=order, **facts).now_seen("order", order.no)
 
 

@@ -63,25 +63,24 @@ async def send_elsewhere(
     now: datetime,
 ) -> Reply:
     """Its buyer has told the shop: another address, at no more than was paid; what is cheaper goes back."""
-    seen = await glance.any_by_no(wish.order)
-    if seen.state not in STILL_HERE or not seen.ships or seen.tracking:
-        raise NotNow(order=seen.no, state=seen.state, word=seen.word, act="amend")
+    order = await orders.hold_any(wish.order)
+    if order.state not in STILL_HERE or not order.ships or order.tracking:
+        raise NotNow(order=order.no, state=order.state, word=order.word, act="amend")
     said = PIECES.join(piece for piece in (wish.line, wish.more) if piece)[:LONGEST]
     if not said:
-        return ask("second/where", wish, "line", order=seen).now_seen("order", seen.no)
+        return ask("second/where", wish, "line", order=order).now_seen("order", order.no)
     try:
         to = read_label(said)
     except AddressUnclear as no:
         asked = wish.filled(line=said, more="")
         return ask(f"address/ask_{no.facts['field']}", asked, "more", known=no.facts["known"])
-    order = await orders.hold_any(seen.no)
     packed = order.packed_at is not None
     if packed:
         await requests.in_the_way(order)  # what its buyer wishes in the chat is answered first
         order.unpack(now)
     changed = await amend.readdress(work, order, to, figures, actor="staff", no_dearer=True)
     await work.session.flush()
-    after = await glance.any_by_no(seen.no)
+    after = await glance.any_by_no(order.no)
     steps = (Choice("看订单", ShowOrder(after.no)), Choice("人工", Person()))
     told = reply("second/moved", *steps, order=after, back_fen=changed.back_fen)
     post.tell(after.follower_id, told, key=f"moved:{after.no}:{now:%Y%m%d%H%M%S}")
