@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -20,6 +21,7 @@ from models.ready import FAILURES, Ready
 from models.sqlite import shorten
 
 BUSY_MS = 10_000
+WAL_S, WAL_PAUSE_S = 10, 0.005  # a new file is WAL after this; each look for it
 LOCK_MS = 4_000
 STATEMENT_MS = 5_000
 TOGETHER = 100  # reads of one kind in one statement
@@ -277,14 +279,26 @@ class _SqliteReader:
 
 def _pragmas(connection: Any, _record: Any) -> None:
     cursor = connection.cursor()
-    for pragma in (
-        "journal_mode=WAL",
-        "synchronous=FULL",
-        "foreign_keys=ON",
-        f"busy_timeout={BUSY_MS}",
-    ):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
+    try:
+        cursor.execute(f"PRAGMA busy_timeout={BUSY_MS}")
+        _to_wal(cursor)
+        cursor.execute("PRAGMA synchronous=FULL")
+        cursor.execute("PRAGMA foreign_keys=ON")
+    finally:
+        cursor.close()
+
+
+def _to_wal(cursor: Any) -> None:
+    """Who open a new file together are told "locked" at once, whatever the timeout: one makes it WAL, the others see."""
+    until = time.monotonic() + WAL_S
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as failure:
+            if failure.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(WAL_PAUSE_S)
 
 
 def _sqlite_writer(engine: AsyncEngine) -> None:

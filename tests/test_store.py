@@ -1,7 +1,11 @@
 """The two ways to the database: moments keep their microseconds, writers queue, readers stand in nobody's way."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import sqlite3
+import threading
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -13,7 +17,7 @@ from hypothesis import strategies as st
 from lived import HOME, KINDS, copy_of, lived_in
 from servers import Postgres
 from sqlalchemy import insert, select, text, update
-from sqlalchemy.dialects import sqlite
+from sqlalchemy.dialects.sqlite import dialect
 from sqlalchemy.exc import DBAPIError, OperationalError, StatementError
 from sqlalchemy.ext.asyncio import AsyncSession
 from town import Blank
@@ -33,7 +37,7 @@ from models.tick import Tick
 
 NOON = datetime(2026, 3, 2, 4, 0, tzinfo=UTC)
 CHINA = timezone(timedelta(hours=8))
-HERE = sqlite.dialect()
+HERE = dialect()
 FIGURES = Figures()
 MOMENTS = (
     NOON,
@@ -145,6 +149,49 @@ async def test_control_with_a_plain_begin_writers_fail_at_once(store: Store) -> 
             await session.execute(update(Tick).where(Tick.name == "count").values(slot=slot + 1))
     assert await counted(store) == 1
     await other.close()
+
+
+def opened_together(files: list[Path], open_it: Callable[[Path], None]) -> int:
+    """How many of three who open each of these new files at the same instant are told that it is locked."""
+    together = threading.Barrier(3)
+
+    def one() -> int:
+        told = 0
+        for file in files:
+            together.wait()
+            try:
+                open_it(file)
+            except (OperationalError, sqlite3.OperationalError) as failure:
+                assert "locked" in str(failure)
+                told += 1
+        return told
+
+    with ThreadPoolExecutor(3) as pool:
+        return sum(waited.result() for waited in [pool.submit(one) for _ in range(3)])
+
+
+def test_who_open_a_new_file_together_all_get_in(tmp_path: Path) -> None:
+    def look(file: Path) -> None:
+        async def looked() -> None:
+            store = Store(f"sqlite:///{file}")
+            try:
+                assert await store.reader.one(text("PRAGMA journal_mode")) == ("wal",)
+            finally:
+                await store.close()
+
+        asyncio.run(looked())
+
+    assert opened_together([tmp_path / f"{n}.db" for n in range(60)], look) == 0
+
+
+def test_control_without_a_second_look_some_are_told_that_it_is_locked(tmp_path: Path) -> None:
+    """The file's own patience does not help: of 100 files that three opened at once, 33 turned somebody away."""
+
+    def look(file: Path) -> None:
+        with closing(sqlite3.connect(file, timeout=10)) as connection:
+            connection.execute("PRAGMA journal_mode=WAL")
+
+    assert opened_together([tmp_path / f"{n}.db" for n in range(100)], look) > 0
 
 
 async def test_a_reader_blocks_no_writer_and_no_writer_a_reader(store: Store) -> None:
