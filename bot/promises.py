@@ -18,10 +18,10 @@ from models.follower import Follower
 from models.moments import quiet_until
 
 if TYPE_CHECKING:
-    from bot.desk import Desk
+    from bot.backdesk import BackDesk
 
 
-async def render_post(desk: Desk, work: Work, post: Post) -> None:
+async def render_post(desk: BackDesk, work: Work, post: Post) -> None:
     """Write what a step wants said or done into the outbox, rendered for whoever it is for, before the commit."""
     rows: list[dict[str, Any]] = []
     wanted = sorted({n.to for n in post.notices})
@@ -74,7 +74,7 @@ def due_of(notice: Notice, now: datetime, figures: PushFigures, zone: Any) -> da
     return due
 
 
-async def lease_errand(desk: Desk, work: Work, reply: Reply, follower: int | None) -> outbox.Promise | None:
+async def lease_errand(desk: BackDesk, work: Work, reply: Reply, follower: int | None) -> outbox.Promise | None:
     """A reply's errand as a row that is leased to this process: whoever dies holding it, the courier does it again."""
     if reply.errand is None:
         return None

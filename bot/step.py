@@ -26,7 +26,7 @@ from models.staff import NotYours, Role, StaffGlance, StaffRoom
 from models.talk import Talking
 
 if TYPE_CHECKING:
-    from bot.desk import Desk
+    from bot.backdesk import BackDesk
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ Guest = Me(0, "page", "", "", "", EPOCH, False)  # whoever looks at a page; owns
 class Step:
     """Everything one step may be given, and what it wants said."""
 
-    desk: Desk
+    desk: BackDesk
     kind: type[Me]
     me: Me
     reader: Reader

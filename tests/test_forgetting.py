@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import select
 from town import Town
 
-from bot import desk
+from bot import backdesk
 from models.base import Work
 from models.inbox import Inbox
 from models.outbox import KEPT, Outbox, promise
@@ -19,7 +19,7 @@ async def heard(town: Town) -> int:
 async def test_what_was_heard_is_forgotten_after_three_days_and_not_before(
     town: Town, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(desk, "FORGOTTEN", 3)
+    monkeypatch.setattr(backdesk, "FORGOTTEN", 3)
     mei = town.wechat("小美")
     await mei.follows()
     for code in ("加 A1", "加 A2", "加 A3", "加 A4", "清空", "加 A1", "清空"):
@@ -37,7 +37,7 @@ async def test_what_was_heard_is_forgotten_after_three_days_and_not_before(
 async def test_promises_that_were_kept_are_forgotten_after_a_month_the_others_never(
     town: Town, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(desk, "FORGOTTEN", 3)
+    monkeypatch.setattr(backdesk, "FORGOTTEN", 3)
     mei = town.wechat("小美")
     await mei.follows()
     house = town.stage.house
