@@ -286,7 +286,7 @@ async def _open(
     made = [await cases.apply(order, line, figures, pieces=pieces, fen=wish.fen, **given) for line in lines]  # type: ignore[arg-type]
     instant = here and figures.order.instant_refund and order.packed_at is None
     if instant:
-        for case in made:
+        for case in [case for case in await cases.open_of(order.id) if case in made]:
             await cases.agree(order, case, figures, actor="house", cause="instant")
     facts = {"order": order.no, "lines": [line.words for line in lines], "case": made[0], "instant": instant}
     sums = {"fen": sum(case.amount_fen + case.freight_fen for case in made), "hours": figures.order.aftersale_hours}

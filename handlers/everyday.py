@@ -53,7 +53,7 @@ from models.follower import Follower, Me
 from models.order import UNPAID
 from models.orderglance import OrderGlance, OrderSeen, Which
 from models.promise import PromiseGlance
-from models.refund import RefundGlance
+from models.refundglance import RefundGlance
 from models.search import understand, words_of
 from models.staff import Role, StaffRoom
 from models.supplement import SupplementGlance

@@ -209,14 +209,15 @@ async def leave(
         return reply("groupbuy/leave_late", Choice("订单", ListOrders()), group=code, full=isinstance(no, GroupFull))
     order = await orders.hold_id(seat.order_id)  # the order before its group: everybody locks in this order
     if ask.word or not _asked_before(talk, code, now):
-        shown = reply("groupbuy/leave", group=code, amount_fen=order.total_fen, again=ask.word == "yes")
+        back_fen = await refunds.left_of(order.id)
+        shown = reply("groupbuy/leave", group=code, amount_fen=back_fen, again=ask.word == "yes")
         shown = replace(shown, question=Question(LeaveGroup(code), "word"))
         return shown.now_seen("group", code)
     group = await groups.hold(code)
     await groups.let_go(group, group.leave(me.id, now), now)
     await orders.undo(order, "left", actor="buyer")
-    await refunds.owe_all(order.id, "left_group", now)
-    return reply("groupbuy/left", Choice("别的团", Groups()), group=code, amount_fen=order.total_fen, no=order.no)
+    back_fen = sum(refund.amount_fen for refund in await refunds.owe_all(order.id, "left_group", now))
+    return reply("groupbuy/left", Choice("别的团", Groups()), group=code, amount_fen=back_fen, no=order.no)
 
 
 def _asked_before(talk: Talking, code: str, now: datetime) -> bool:
@@ -305,8 +306,8 @@ async def failed(
     group = await groups.by_id(event.group_id)
     for order in await _members(orders, event.group_id):
         await orders.undo(order, "group")
-        await refunds.owe_all(order.id, "group_failed", now)
-        told = await _news("groupbuy/failed", group, products, amount_fen=order.total_fen)
+        back_fen = sum(refund.amount_fen for refund in await refunds.owe_all(order.id, "group_failed", now))
+        told = await _news("groupbuy/failed", group, products, amount_fen=back_fen)
         post.tell(order.follower_id, told, key=f"group-failed:{order.no}", patient=True)
 
 

@@ -36,7 +36,7 @@ from models.answer import AnswerGlance
 from models.figures import Figures
 from models.follower import Follower, Me
 from models.orderglance import OrderGlance, Which
-from models.refund import RefundGlance
+from models.refundglance import RefundGlance
 from models.staff import Role, StaffRoom
 from models.subscription import Subscriptions
 from models.talk import Talking

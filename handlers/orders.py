@@ -41,7 +41,7 @@ from models.orderglance import OrderGlance, OrderSeen, Which
 from models.payment import Attempts
 from models.paytoken import TOKEN_LENGTH, PayTokens, friend_mark, token_hash
 from models.prices import yuan
-from models.refund import RefundGlance
+from models.refundglance import RefundGlance
 from models.seal import Keys
 from models.talk import Talking
 from models.words import unfill

@@ -30,7 +30,8 @@ from models.ledger import BATCH, Ledger, LedgerGlance
 from models.order import OrderClosed, OrderPaid, OrderReady, Orders
 from models.orderglance import OrderGlance, OrderSeen
 from models.payment import AttemptGlance, Attempts, Trade
-from models.refund import REMIND_DAYS, RefundDone, RefundGlance, Refunds, RefundStuck
+from models.refund import HOPE_DAYS, REMIND_DAYS, RefundDone, Refunds, RefundStuck
+from models.refundglance import RefundGlance
 from models.settlement import CLOSING_AGAIN, MoneyCameLate, held, settle_refund, settle_trade
 from models.staff import Role, StaffRoom
 
@@ -90,11 +91,17 @@ async def trade_seen(
 
 
 @shop.on()
-async def refund_seen(fact: RefundSeen, work: Work) -> Reply:
-    """What became of a refund."""
+async def refund_seen(fact: RefundSeen, work: Work, staff: StaffRoom, post: Post) -> Reply:
+    """What became of a refund; of one that is not here the merchant hears, and the cashier says it again."""
     with _a_fact():
-        await settle_refund(work, fact.out_refund_no, fact.state, fact.error, fact.amount_fen)
-    return SILENT
+        state = await settle_refund(work, fact.out_refund_no, fact.state, fact.error, fact.amount_fen)
+    if state != "foreign":
+        return SILENT
+    log.error("a refund under a number that is not ours", extra={"out_refund_no": fact.out_refund_no})
+    said = reply("payment/foreign_refund", number=fact.out_refund_no, amount_fen=fact.amount_fen)
+    for who in await staff.on_duty(Role.MANAGER):
+        post.tell(who, said, key=f"foreign:{fact.out_refund_no}:{who}")
+    return replace(SILENT, refused=True)
 
 
 # -- when nobody says anything ---------------------------------------------------------------------------
@@ -146,11 +153,20 @@ async def pay_back(refunds: RefundGlance, now: datetime) -> Iterable[Intent]:
     return [PayBackAgain(number) for number in await refunds.due(now)]
 
 
+@shop.every(minutes=24 * 60)
+async def hope(refunds: RefundGlance, now: datetime) -> Iterable[Intent]:
+    """Refunds that were refused for good: the merchant may have put them right at the cashier's desk."""
+    return [PayBackAgain(number) for number in await refunds.hopeless(now - timedelta(days=HOPE_DAYS))]
+
+
 @shop.on()
 async def pay_back_again(fact: PayBackAgain, refunds: Refunds, post: Post) -> Reply:
     """Ask for a refund under its own number, or what became of it."""
     refund = await refunds.hold(fact.out_refund_no)
-    if refund is None or refund.ended:
+    if refund is None or refund.state == "done":
+        return SILENT
+    if refund.state == "failed":
+        post.send(AskRefund(refund.out_refund_no), key=f"hope:{refund.out_refund_no}:{refunds.work.now:%Y%m%d}")
         return SILENT
     key = f"payback:{refund.out_refund_no}:{refund.tries}"
     if refund.state == "asked":

@@ -243,7 +243,7 @@ class Left:
 
 def unsent(order: Order, line: OrderLine) -> bool:
     """Whether a line of a paid order is still here, to be sent or fetched."""
-    here = line.parcel_id is None and line.back_at is None and (line.ships or bool(order.pickup_code))
+    here = line.parcel_id is None and line.travels
     return order.state == "paid" and here
 
 
@@ -273,12 +273,16 @@ class Cases(Shelf[Case]):
         return int(one.seq) if under_way is None else None
 
     async def open_of(self, order_id: int, *states: str) -> list[Case]:
-        """The open cases of an order in these states (none: all that are open), oldest first, rows locked."""
+        """The open cases of an order in these states (none: all that are open), rows locked.
+
+        In the order in which a payment locks their goods: whoever grants several of them locks those alike.
+        """
         found = await self.session.execute(
             select(Case)
+            .join(OrderLine, OrderLine.id == Case.line_id)
             .where(Case.order_id == order_id, Case.state.in_(states or OPEN))
-            .order_by(Case.id)
-            .with_for_update()
+            .order_by(OrderLine.sku_id, Case.id)
+            .with_for_update(of=Case)
             .execution_options(populate_existing=True)
         )
         cases = list(found.scalars())
@@ -288,6 +292,11 @@ class Cases(Shelf[Case]):
 
     async def last_of(self, line_id: int) -> Case | None:
         return await self._one(select(Case).where(Case.line_id == line_id).order_by(Case.id.desc()).limit(1), hold=True)
+
+    async def touched(self, line_id: int) -> bool:
+        """Whether anything is, or was, done about a line."""
+        mine = (Case.line_id == line_id, Case.state.in_([*OPEN, "done"]))
+        return await self.work.one(select(Case.id).where(*mine).limit(1)) is not None
 
     async def line(self, case: Case) -> OrderLine:
         return (await self.session.execute(select(OrderLine).where(OrderLine.id == case.line_id))).scalar_one()
@@ -348,7 +357,7 @@ class Cases(Shelf[Case]):
                 pieces=pieces,
                 amount_fen=fen if kind == "part" else 0 if kind == "resend" else left.worth(pieces),
                 state="applied",
-                turn=2 if refused else 1,
+                turn=2 if refused else last.turn if last is not None and last.state == "withdrawn" else 1,
                 made=now,
                 due_at=now + timedelta(hours=figures.order.aftersale_hours),
             )

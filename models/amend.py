@@ -54,7 +54,7 @@ async def note(work: Work, order: Order, words: str, *, actor: str = "buyer") ->
 
 async def freight_to(work: Work, order: Order, province: str, figures: Figures) -> int:
     """What its freight would be (fen) in another province; in its own it stays as it is. Raises NoFreightThere."""
-    if not order.ships or province == province_of(order.region):
+    if not order.ships or order.tracking or province == province_of(order.region):
         return order.freight_fen
     return (await tariff(work, figures)).fee(await _travelling(work, order), province).fen
 
@@ -100,8 +100,7 @@ async def respec(work: Work, order: Order, line: OrderLine, sku: Sku, goods: Pro
     if order.play or order.state != "paid":
         raise SpecStays(order=order.no, why="play" if order.play else "unpaid")
     order.at_rest()
-    case = await Cases(work).last_of(line.id)
-    if case is not None and (case.open or case.state == "done"):  # what was agreed was about this spec
+    if await Cases(work).touched(line.id):  # what was agreed was about this spec
         raise SpecStays(order=order.no, why="case")
     if sku.left < line.quantity:
         facts = {"product": goods.code, "name": goods.name, "spec": sku.label}

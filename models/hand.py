@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import exists, select
+from sqlalchemy import and_, exists, select
 
 from models.audit import Audit
 from models.base import Contended, Glance, Invariant, Reader, Refusal, Work
@@ -22,7 +22,8 @@ from models.supplement import Bill, Supplement, Supplements
 
 BY_HAND = "hand"  # an attempt's way, and a payment's source
 TOOK = "takemoneynow"  # the act under which the audit has it
-ENDED = ("done", "failed")
+_BY_HAND = and_(Payment.source == BY_HAND, Refund.state.not_in(["done", "failed"]))
+_REFUSED = and_(Payment.source != BY_HAND, Refund.state == "failed")
 
 
 class OtherSum(Refusal):
@@ -91,13 +92,14 @@ async def gave_back(work: Work, order: Order, said_fen: int) -> Owed:
     if owed.amount_fen != said_fen:
         raise OwedChanged(order=order.no, owed_fen=owed.amount_fen)
     for number in owed.numbers:
-        await settle_refund(work, number, "SUCCESS", "")
+        await settle_refund(work, number, "SUCCESS", "", by_hand=True)
     return owed
 
 
 async def owed_of(reader: Reader, no: str) -> Owed | None:
-    """What is owed by hand of the order with this number; None when nothing is."""
-    return next(iter(await _owed(reader, Order.no == no)), None)
+    """What is owed by hand of the order with this number, else what the cashier refused for good; None for neither."""
+    found = await _owed(reader, _BY_HAND, Order.no == no) or await _owed(reader, _REFUSED, Order.no == no)
+    return next(iter(found), None)
 
 
 async def _owed(reader: Reader, *conditions: Any) -> list[Owed]:
@@ -105,7 +107,7 @@ async def _owed(reader: Reader, *conditions: Any) -> list[Owed]:
         select(Order.no, Refund.amount_fen, Refund.out_refund_no)
         .join(Payment, Payment.id == Refund.payment_id)
         .join(Order, Order.id == Refund.order_id)
-        .where(Payment.source == BY_HAND, Refund.state.not_in(ENDED), *conditions)
+        .where(*conditions)
         .order_by(Refund.id)
     )
     found: dict[str, Owed] = {}
@@ -120,7 +122,7 @@ class HandGlance(Glance):
 
     async def owed(self) -> list[Owed]:
         """All that is to be given back by hand, oldest first."""
-        return await _owed(self.reader)
+        return await _owed(self.reader, _BY_HAND)
 
     async def owed_of(self, no: str) -> Owed | None:
         return await owed_of(self.reader, no)

@@ -308,7 +308,7 @@ class OrderGlance(Glance):
         rows = await self.reader.all(
             select(OrderLine.name, OrderLine.spec, func.sum(OrderLine.quantity), func.count())
             .join(Order, Order.id == OrderLine.order_id)
-            .where(*waits, OrderLine.ships.is_(True), OrderLine.parcel_id.is_(None))
+            .where(*waits, OrderLine.ships.is_(True), OrderLine.parcel_id.is_(None), OrderLine.back_at.is_(None))
             .group_by(OrderLine.sku_id, OrderLine.name, OrderLine.spec)
             .order_by(func.sum(OrderLine.quantity).desc(), OrderLine.sku_id)
         )

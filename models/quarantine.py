@@ -14,7 +14,7 @@ from models.audit import record
 from models.base import EPOCH, Invariant, Reader, Work
 from models.campaign import Campaign
 from models.outbox import Outbox
-from models.payment import OPEN, Attempt
+from models.payment import OPEN, Attempt, Payment
 from models.refund import Refund
 from models.talk import Talk
 from models.tick import Tick
@@ -123,7 +123,10 @@ async def open_refunds(reader: Reader, since: datetime) -> list[str]:
     """The numbers of the refunds that may have been asked for, or have ended, since the backup."""
     begun = or_(Refund.state != "due", Refund.tries > 0, Refund.next_try <= since)
     rows = await reader.all(
-        select(Refund.out_refund_no).where(Refund.state.not_in(["done", "failed"]), begun).order_by(Refund.id)
+        select(Refund.out_refund_no)
+        .join(Payment, Payment.id == Refund.payment_id)
+        .where(Refund.state.not_in(["done", "failed"]), Payment.source != "hand", begun)
+        .order_by(Refund.id)
     )
     return [row.out_refund_no for row in rows]
 

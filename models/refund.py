@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import hashlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,17 +13,15 @@ from sqlalchemy import (
     Index,
     UniqueConstraint,
     bindparam,
-    exists,
     func,
     select,
-    tuple_,
     update,
 )
-from sqlalchemy.orm import Mapped, aliased, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column
 
 from models import ledger
-from models.base import Base, Contended, Event, Glance, Invariant, Moment, Refusal, Shelf
-from models.order import Order, Orders
+from models.base import Base, Contended, Event, Invariant, Moment, Refusal, Shelf
+from models.order import Orders
 from models.payment import Payment, Payments
 
 TRY_MINUTES = (1, 2, 5, 15, 30, 60)  # the cashier takes two requests for one order at least a minute apart
@@ -34,6 +32,7 @@ STATES = ("due", "asked", "unknown", "done", "failed")
 FINAL = ("INVALIDREQUEST", "PARAMERROR", "USERACCOUNTABNORMAL", "missing")
 QUIET = ("later",)  # the counter is busy: nobody needs to hear of it
 MOST_PARTS = 50  # of one payment (doc: refunds); the last is kept for whatever is left then
+HOPE_DAYS = 30  # so long the cashier is asked every day about what it refused for good
 REMIND_DAYS = 7  # so long staff hear every day of what was refused for good
 DOUBT_TRIES = 6  # so often nobody may know how a refund stands before somebody hears of it
 
@@ -135,8 +134,13 @@ class Refunds(Shelf[Refund]):
 
     entity = Refund
 
-    async def owe(self, payment: Payment | int, amount_fen: int, reason: str, due: datetime, seq: int = 0) -> Refund:
+    async def owe(
+        self, payment: Payment | int, amount_fen: int, reason: str, due: datetime, seq: int = 0, what: str = ""
+    ) -> Refund:
         """Owe `amount_fen` back out of a payment, from `due` on. The same (payment, reason, seq) is the same refund.
+
+        `what` it is for, where `seq` may mean something else in a shop that was restored: the refund's number is made
+        of the payment's, the reason and that, so that a shop which owes it anew after a restore is paid back once.
 
         Raises RefundTooMuch when less than that is left of the payment, TooManyParts when it was taken apart enough.
         """
@@ -153,13 +157,13 @@ class Refunds(Shelf[Refund]):
                 update(Payment)
                 .where(Payment.id == payment_id, within(amount_fen))
                 .values(refund_reserved_fen=Payment.refund_reserved_fen + amount_fen)
-                .returning(Payment.order_id, Payment.state)
+                .returning(Payment.order_id, Payment.state, Payment.out_trade_no)
                 .execution_options(synchronize_session=False)
             )
             row = reserved.first()
         if row is None:
             raise RefundTooMuch(amount_fen=amount_fen, left_fen=left_fen)
-        number = "rf" + secrets.token_hex(14)
+        number = "rf" + hashlib.sha256(f"{row.out_trade_no}|{reason}|{what or seq}".encode()).hexdigest()[:28]
         written = await self.session.execute(
             self.work.insert(Refund)
             .values(
@@ -199,7 +203,9 @@ class Refunds(Shelf[Refund]):
             select(Refund).where(Refund.payment_id == payment_id, Refund.reason == reason, Refund.seq == seq)
         )
 
-    async def owe_back(self, order_id: int, amount_fen: int, reason: str, due: datetime, seq: int = 0) -> list[Refund]:
+    async def owe_back(
+        self, order_id: int, amount_fen: int, reason: str, due: datetime, seq: int = 0, what: str = ""
+    ) -> list[Refund]:
         """Owe `amount_fen` back of what an order was paid with: the oldest payment first, of none more than it was.
 
         The same (order, reason, seq) is the same refunds. Raises RefundTooMuch when less than that is left of all,
@@ -222,7 +228,7 @@ class Refunds(Shelf[Refund]):
             if 0 < amount_fen < left_fen:
                 raise TooManyParts(most=MOST_PARTS, left_fen=left_fen)
             raise RefundTooMuch(amount_fen=amount_fen, left_fen=left_fen)
-        return [await self.owe(payment, fen, reason, due, seq) for payment, fen in shares]
+        return [await self.owe(payment, fen, reason, due, seq, what) for payment, fen in shares]
 
     async def owe_all(self, order_id: int, reason: str, due: datetime) -> list[Refund]:
         """Owe back what is left of an order's payments; [] when nothing was paid or nothing is left."""
@@ -275,106 +281,6 @@ class Refunds(Shelf[Refund]):
         )
         if done.first() is None:
             raise Contended
-
-
-@dataclass(frozen=True)
-class RefundSeen:
-    """A refund as its order's owner sees it."""
-
-    amount_fen: int
-    state: str
-    done_at: datetime | None
-
-
-@dataclass(frozen=True)
-class RefundTold:
-    """A refund as its owner is told of it among others; `by_hand`: the shop gives it back itself."""
-
-    no: str
-    amount_fen: int
-    state: str
-    done_at: datetime | None
-    by_hand: bool
-
-
-class RefundGlance(Glance):
-    """Refunds, read only."""
-
-    async def due(self, now: datetime, limit: int = 100, *, by_hand: bool = False) -> list[str]:
-        """The numbers of the refunds that are to be asked for, or asked about, now, one of each payment.
-
-        The cashier takes two of one payment at least a minute apart. `by_hand`: of those that no cashier carries out.
-        """
-        other = aliased(Refund)
-        earlier = exists().where(
-            other.payment_id == Refund.payment_id,
-            other.state.in_(["due", "unknown"]),
-            other.next_try <= now,
-            tuple_(other.next_try, other.id) < tuple_(Refund.next_try, Refund.id),
-        )
-        rows = await self.reader.all(
-            select(Refund.out_refund_no)
-            .join(Payment, Payment.id == Refund.payment_id)
-            .where(
-                Refund.state.in_(["due", "asked", "unknown"]),
-                Refund.next_try <= now,
-                (Payment.source == "hand").is_(by_hand),
-                (Refund.state == "asked") | (Payment.source == "hand") | ~earlier,
-            )
-            .order_by(Refund.next_try, Refund.id)
-            .limit(limit)
-        )
-        return [row.out_refund_no for row in rows]
-
-    async def waiting(self) -> tuple[int, int]:
-        """How many refunds have not gone back yet and are not given up, and their sum in fen; by the cashier."""
-        total = func.coalesce(func.sum(Refund.amount_fen), 0)
-        row = await self.reader.one(
-            select(func.count(), total)
-            .join(Payment, Payment.id == Refund.payment_id)
-            .where(Refund.state.not_in(["done", "failed"]), Refund.tries > 0, Payment.source != "hand")
-        )
-        return (int(row[0]), int(row[1])) if row is not None else (0, 0)
-
-    async def under_way(self, follower_id: int) -> int:
-        """How many of one person's refunds have not gone back yet."""
-        row = await self.reader.one(
-            select(func.count())
-            .select_from(Refund)
-            .join(Order, Order.id == Refund.order_id)
-            .where(Order.follower_id == follower_id, Refund.state != "done")
-        )
-        return int(row[0]) if row is not None else 0
-
-    async def of_follower(self, follower_id: int, limit: int) -> list[RefundTold]:
-        """One person's refunds, the newest first."""
-        rows = await self.reader.all(
-            select(Order.no, Refund.amount_fen, Refund.state, Refund.done_at, Payment.source)
-            .join(Payment, Payment.id == Refund.payment_id)
-            .join(Order, Order.id == Refund.order_id)
-            .where(Order.follower_id == follower_id)
-            .order_by(Refund.id.desc())
-            .limit(limit)
-        )
-        return [RefundTold(no, fen, state, at, source == "hand") for no, fen, state, at, source in rows]
-
-    async def refused(self, since: datetime, until: datetime) -> tuple[int, int, str]:
-        """How many were refused for good in this time and still are, their sum in fen, the order of the oldest."""
-        rows = await self.reader.all(
-            select(Refund.amount_fen, Order.no)
-            .join(Order, Order.id == Refund.order_id)
-            .where(Refund.state == "failed", Refund.next_try >= since, Refund.next_try < until)
-            .order_by(Refund.id)
-        )
-        return len(rows), sum(row.amount_fen for row in rows), rows[0].no if rows else ""
-
-    async def of_order(self, order_id: int) -> list[RefundSeen]:
-        rows = await self.reader.all(
-            select(Refund.amount_fen, Refund.state, Refund.done_at)
-            .where(Refund.order_id == order_id)
-            .order_by(Refund.id)
-        )
-        return [RefundSeen(*row) for row in rows]
 
 
 _sums = (

@@ -39,7 +39,7 @@ def freight_back(
 ) -> int:
     """The freight (fen) that goes back with what these cases are about: nothing has left, and after it nothing will."""
     gone = {case.line_id for case in cases if case.kind == "refund"}
-    here = {line.id for line in lines if line.back_at is None and (line.ships or order.pickup_code)}
+    here = {line.id for line in lines if line.back_at is None and line.ships}
     return order.freight_fen if order.state == "paid" and not order.tracking and here and here <= gone else 0
 
 
@@ -112,7 +112,8 @@ class Remedies(Cases):
         if not fen:
             case.go("done", order, now, "house", "free")
             return
-        await Refunds(self.work).owe_back(order.id, fen, REASON, now, seq=number_of(case))
+        what = f"{line.id}:{line.amount_fen - left.fen}"  # so much of this line went back before
+        await Refunds(self.work).owe_back(order.id, fen, REASON, now, seq=number_of(case), what=what)
 
     async def _keep_here(self, order: Order, line: OrderLine) -> int:
         """A line that had not left never will: its pieces are for others. The freight (fen) that goes back with it."""
@@ -120,7 +121,7 @@ class Remedies(Cases):
         line.back_at = now
         lines = await orders.lines(order.id)
         nothing_left = not order.tracking and not await Parcels(self.work).of(order.id)
-        travels = [x for x in lines if (x.ships or order.pickup_code) and x.back_at is None and x.parcel_id is None]
+        travels = [x for x in lines if x.travels and x.parcel_id is None]
         freight_fen = order.freight_fen if nothing_left and not travels else 0
         if not travels:
             await Requests(self.work).over(order)  # no parcel is left that could go elsewhere

@@ -58,7 +58,10 @@ async def held(work: Work, out_trade_no: str) -> tuple[Order, Bill, Attempt] | N
     order_id = await attempts.order_of(out_trade_no)
     if order_id is None:
         return None
-    order = await Orders(work).hold_id(order_id)
+    orders = Orders(work)
+    if (group_id := await orders.group_of(order_id)) is not None:
+        await orders.of_group(group_id)  # who fills a group changes all of its orders: all of them before their group
+    order = await orders.hold_id(order_id)
     attempt = await attempts.hold(out_trade_no)
     assert attempt is not None
     bill: Bill = order
@@ -174,8 +177,10 @@ async def end(work: Work, order: Order, bill: Bill, cause: str, *, actor: str = 
     return attempt.out_trade_no
 
 
-async def settle_refund(work: Work, out_refund_no: str, state: str, error: str, fen: int = 0) -> str:
-    """Apply what the cashier says of a refund (`fen`: of how much, 0 where it has not said).
+async def settle_refund(
+    work: Work, out_refund_no: str, state: str, error: str, fen: int = 0, *, by_hand: bool = False
+) -> str:
+    """Apply what the cashier says of a refund (`fen`: of how much, 0 where it has not said), or staff `by_hand`.
 
     Its state afterwards, "foreign" for a number that is not ours.
     """
@@ -207,7 +212,7 @@ async def settle_refund(work: Work, out_refund_no: str, state: str, error: str, 
                 refund.reason,
                 late,
                 refund.out_refund_no,
-                payment.source == "hand",
+                by_hand or payment.source == "hand",
             )
         )
     elif refund.error and refund.error not in QUIET and refund.state != "asked":

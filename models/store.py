@@ -289,7 +289,7 @@ def _pragmas(connection: Any, _record: Any) -> None:
 
 
 def _to_wal(cursor: Any) -> None:
-    """Who open a new file together are told "locked" at once, whatever the timeout: one makes it WAL, the others see."""
+    """A new file that several open together: one makes it WAL, the others are told at once that it is locked."""
     until = time.monotonic() + WAL_S
     while True:
         try:

@@ -184,7 +184,8 @@ class Supplements(Shelf[Supplement]):
 
     async def _ask(self, order: Order, figures: Figures, cause: str, **values: Any) -> Supplement:
         now = self.work.now
-        until = now + timedelta(minutes=figures.order.pay_minutes)
+        minutes = figures.order.pay_minutes if figures.cashier else figures.order.hand_pay_minutes
+        until = now + timedelta(minutes=minutes)
         order.wait(until, cause[:80], now)
         fen = values.get("goods_fen", 0) - values.get("discount_fen", 0) + values.get("freight_fen", 0)
         return await self.add(

@@ -19,7 +19,8 @@ from models.hold import Hold
 from models.order import NoSuchOrder, Order, Orders
 from models.payment import Attempt, Attempts, Payment, PayOver, Trade, ask_next
 from models.product import Products, Sku, SoldOut
-from models.refund import MOST_PARTS, Refund, RefundGlance, Refunds, RefundTooMuch, TooManyParts
+from models.refund import MOST_PARTS, Refund, Refunds, RefundTooMuch, TooManyParts
+from models.refundglance import RefundGlance
 from models.seal import Keys, Sealed
 from models.settlement import settle_refund, settle_trade
 from models.store import Store

@@ -161,8 +161,7 @@ def opened_together(files: list[Path], open_it: Callable[[Path], None]) -> int:
             together.wait()
             try:
                 open_it(file)
-            except (OperationalError, sqlite3.OperationalError) as failure:
-                assert "locked" in str(failure)
+            except (OperationalError, sqlite3.OperationalError):
                 told += 1
         return told
 

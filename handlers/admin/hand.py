@@ -20,7 +20,8 @@ from models.order import NotNow, Orders
 from models.orderglance import OrderGlance, OrderSeen
 from models.payment import AttemptGlance, Attempts
 from models.prices import yuan
-from models.refund import RefundGlance, Refunds
+from models.refund import Refunds
+from models.refundglance import RefundGlance
 from models.staff import Role, StaffRoom
 from models.supplement import SupplementGlance, SupplementSeen
 

@@ -16,7 +16,7 @@ from models.figures import Figures
 from models.follower import Me
 from models.order import NoSuchOrder, NotNow, Orders
 from models.orderglance import OrderGlance
-from models.refund import RefundGlance
+from models.refundglance import RefundGlance
 from models.request import Requests
 from models.staff import Role, StaffGlance
 

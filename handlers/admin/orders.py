@@ -31,6 +31,7 @@ from models.orderglance import OrderGlance, OrderSeen
 from models.parcel import Parcels
 from models.payment import Attempts
 from models.refund import Refunds
+from models.refundglance import RefundGlance
 from models.remedy import Remedies
 from models.request import ChangeRequest, NothingAsked, RequestGlance, Requests
 from models.staff import Role
@@ -209,13 +210,14 @@ def _which(wish: Intent, waiting: list[OrderSeen], template: str, **facts: objec
 
 
 @shop.on("核销 {code}", "核销", "hand out {code}")
-async def hand_out(wish: HandOut, orders: Orders, glance: OrderGlance, now: datetime) -> Reply:
+async def hand_out(wish: HandOut, orders: Orders, glance: OrderGlance, cases: Remedies, now: datetime) -> Reply:
     """Its buyer stands at the counter and shows the code: it is theirs now."""
     if not wish.code:
         return ask("admin/which_code", HandOut(), "code")
     order = await orders.by_pickup_code(wish.code)
     new = order.state == "paid"
     if new:
+        await cases.stop_shipping(order)
         order.deliver(now, "picked up", actor="staff")
     return reply("admin/handed_out", order=await glance.by_id(order.id), new=new).now_seen("order", order.no)
 
@@ -226,13 +228,13 @@ async def hand_out(wish: HandOut, orders: Orders, glance: OrderGlance, now: date
 @shop.on(
     "取消 {order} {reason}", "退单 {order} {reason}", "退单 {order}", "退单", "void {order} {reason}", "void {order}"
 )
-async def seller_cancel(wish: SellerCancel, orders: OrderGlance) -> Reply:
+async def seller_cancel(wish: SellerCancel, orders: OrderGlance, refunds: RefundGlance) -> Reply:
     """Shows what goes back to whom; four digits confirm it."""
     if not wish.order:
         return _which(wish, (await orders.to_ship("", PAGE))[0], "orders/which")
     order = await orders.any_by_no(wish.order)
     _cancellable(order)
-    back_fen = order.total_fen - order.refunded_fen - order.spare_fen if order.paid_at else 0
+    back_fen = await refunds.left_of(order.id)
     now = SellerCancelNow(order.no, wish.reason.strip()[:40])
     digits = f"{secrets.randbelow(9000) + 1000}"
     return confirm("admin/cancel", now, digits, order=order, back_fen=back_fen, reason=now.reason)

@@ -1,0 +1,415 @@
+"""What goes back goes back once, after a restore too; what was paid back stays here, and nothing waits for ever."""
+
+import asyncio
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select, text
+from test_aftersale import confirms, figures, money_goes, paid, refunds, states, two_lines
+from test_backup import elsewhere, looks, opened
+from test_groupbuy import in_group, offered
+from test_hand import by_hand, collects, no_cashier
+from test_sale import GREEN, WHERE, broken, customer, number, orders, told
+from test_second_thoughts import SHANGHAI, freight
+from town import Town
+
+from bot.backup import backup, restore
+from bot.settings import Settings
+from models import product, quarantine, verify
+from models.aftersale import Case, Cases
+from models.freight import Zone
+from models.groupbuy import GroupBuys
+from models.order import Order, Orders
+from models.supplement import Supplement
+
+__all__ = ["elsewhere", "no_cashier"]  # fixtures
+
+COUNTER = "文三路1号 9–18点"
+sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+postgresql = pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+
+
+async def one(town: Town, *columns: Any) -> tuple[Any, ...]:
+    (row,) = await town.stage.house.store.reader.all(select(*columns))
+    return tuple(row)
+
+
+# -- once ------------------------------------------------------------------------------------------------
+
+
+async def test_what_went_back_since_the_backup_does_not_go_back_again(
+    town: Town, elsewhere: Settings, tmp_path: Path
+) -> None:
+    """The restored shop agrees by silence, as the lost one did: the cashier hears the same number, and pays it once."""
+    house, cashier = town.stage.house, town.stage.cashier
+    mei = await customer(town, "小美")
+    no = await two_lines(town, mei)
+    await mei.says(f"退款 {no} 不想要了")
+    await mei.says("2")
+    assert await backup(house.settings, tmp_path / "b", house.clock) == 0
+    await town.later(hours=49)
+    await money_goes(town)
+    went = {n: back.amount for n, back in cashier.books.refunds.items()}
+    assert len(went) == 1
+    assert await restore(elsewhere, tmp_path / "b", house.clock) == 0
+    async with opened(elsewhere, town.stage) as again:
+        for _ in range(8):
+            again.clock.move(timedelta(minutes=2))
+            await looks(again, 1)
+            await cashier.tick()
+        assert {n: back.amount for n, back in cashier.books.refunds.items()} == went
+        rows = await again.store.reader.all(text("SELECT amount_fen, state FROM refund"))
+        assert [tuple(row) for row in rows] == [(next(iter(went.values())), "done")]
+        assert not await verify.offenders(again.store, again.clock.now())
+
+
+async def test_money_that_is_owed_by_hand_is_asked_of_no_cashier_after_a_restore(
+    town: Town, elsewhere: Settings, tmp_path: Path
+) -> None:
+    await owed_by_hand_and_restored(town, elsewhere, tmp_path)
+
+
+@by_hand
+async def test_money_that_is_owed_by_hand_keeps_no_restored_shop_waiting(
+    town: Town, elsewhere: Settings, tmp_path: Path
+) -> None:
+    await owed_by_hand_and_restored(town, elsewhere, tmp_path)
+
+
+async def owed_by_hand_and_restored(town: Town, elsewhere: Settings, tmp_path: Path) -> None:
+    """No cashier knows of it: nobody is asked, and the quarantine ends."""
+    boss, mei, house = await town.owner(), await customer(town, "小美"), town.stage.house
+    no = number(await orders(mei, GREEN))
+    await collects(boss, no)
+    await confirms(boss, f"取消 {no} 缺货")
+    assert await backup(house.settings, tmp_path / "b", house.clock) == 0
+    assert await restore(elsewhere, tmp_path / "b", house.clock) == 0
+    async with opened(elsewhere, town.stage) as again:
+        for _ in range(5):
+            again.clock.move(timedelta(seconds=5))
+            await looks(again, 1)
+        assert await quarantine.standing(again.store.reader) is None
+        assert not await verify.offenders(again.store, again.clock.now())
+
+
+async def test_a_spec_that_was_paid_back_in_part_stays_whatever_was_asked_for_since(town: Town) -> None:
+    boss, mei = await town.owner(), await customer(town, "小美")
+    no = await paid(town, mei, "买 A11", "2")
+    await confirms(boss, f"退 {no} 20")
+    await money_goes(town)
+    await mei.says(f"退款 {no}")
+    await mei.says("不想要了")
+    assert "撤回" in (await mei.says(f"撤回 {no}")).text
+    await mei.says(f"换规格 {no} 50g")
+    await money_goes(town)
+    assert await refunds(town) == [(2000, "done")]
+    assert not await broken(town)
+
+
+async def test_no_freight_goes_back_when_a_parcel_has_left(town: Town) -> None:
+    await freight(town, Zone(("上海市",), 1, 500), Zone((), 1, 2000))
+    boss, mei = await town.owner(), await customer(town, "小美")
+    no = await two_lines(town, mei)
+    await boss.says(f"发货 {no} SF1234567890 行 1")
+    await mei.says(f"改地址 {no} {SHANGHAI}")
+    assert "上海" in (await boss.says(f"面单 {no}")).text
+    await money_goes(town)
+    assert await refunds(town) == []
+
+
+async def test_one_more_application_after_a_refusal_is_one_also_for_who_withdraws_it(town: Town) -> None:
+    boss, mei = await town.owner(), await customer(town, "小美")
+    no = await paid(town, mei)
+    await boss.says(f"发货 {no} SF1234567890")
+    for turn in range(4):
+        await mei.says(f"退款 {no} 坏了，第{turn}次")
+        await mei.says("全部退款")
+        await (boss.says(f"拒绝 {no} 没坏") if turn % 2 == 0 else mei.says(f"撤回 {no}"))
+    assert await states(town) == ["refused", "withdrawn", "refused"]
+
+
+# -- what is said ----------------------------------------------------------------------------------------
+
+
+async def test_who_cancels_an_order_confirms_what_will_go_back(town: Town) -> None:
+    """Less what has gone back already, less what is on its way."""
+    boss, mei = await town.owner(), await customer(town, "小美")
+    no = await paid(town, mei, "买 A11 x2", "2")
+    await mei.says(f"换规格 {no} 50g")
+    await money_goes(town)
+    town.stage.cashier.refund_seconds = 36_000
+    await confirms(boss, f"退 {no} 10")
+    assert "¥36 会全额退给买家" in (await boss.says(f"取消 {no} 缺货")).text
+    await confirms(boss, f"取消 {no} 缺货")
+    assert [fen for fen, _ in await refunds(town)] == [3000, 1000, 3600]
+
+
+async def test_who_leaves_a_group_hears_what_comes_back(town: Town) -> None:
+    await freight(town, Zone(("上海市",), 1, 500), Zone((), 1, 2000))
+    await offered(town, "设团 A1 2人 19.9 24小时")
+    mei = town.wechat("小美")
+    code = await in_group(town, mei, "开团 A1")
+    (no,) = await one(town, Order.no)
+    await mei.says(f"改地址 {no} {SHANGHAI}")
+    await money_goes(town)
+    assert "¥24.9" in (await mei.says(f"退团 {code}")).text
+    assert "¥24.9" in (await mei.says(f"退团 {code}")).text
+    await money_goes(town)
+    assert await refunds(town) == [(1500, "done"), (2490, "done")]
+
+
+@by_hand
+async def test_a_difference_that_is_paid_by_hand_has_a_day_like_an_order(town: Town) -> None:
+    boss, mei = await town.owner(), await customer(town, "小美")
+    no = number(await orders(mei, GREEN))
+    await collects(boss, no)
+    await mei.says(f"换规格 {no} 100g 罐装")
+    await town.later(hours=23)
+    assert await one(town, Supplement.state) == ("pending",)
+    await collects(boss, no)
+    assert await one(town, Supplement.state) == ("paid",)
+
+
+# -- what was paid back stays here -----------------------------------------------------------------------
+
+
+async def test_what_was_paid_back_is_neither_picked_nor_packed(town: Town) -> None:
+    boss, mei = await town.owner(), await customer(town, "小美")
+    no = await two_lines(town, mei)
+    await mei.says(f"退款 {no} 不想要了")
+    await mei.says("2")
+    await confirms(boss, f"同意 {no}")
+    await money_goes(town)
+    assert "碧螺春" in (picking := (await boss.says("拣货")).text)
+    assert "胎菊" not in picking
+    assert "桐乡胎菊 50g 罐装 ×1（已退，别发）" in (await boss.says(f"面单 {no}")).text
+
+
+async def test_what_was_paid_back_is_not_handed_out(town: Town) -> None:
+    figures(town, pickup_at=COUNTER)
+    boss, mei = await town.owner(), await customer(town, "小美")
+    no = await two_lines(town, mei)
+    code = await pickup_code(mei)
+    await mei.says(f"退款 {no} 不想要了")
+    await mei.says("2")
+    await confirms(boss, f"同意 {no}")
+    await money_goes(town)
+    out = (await boss.says(f"核销 {code}")).text
+    assert "碧螺春" in out
+    assert "胎菊" not in out
+
+
+async def test_nothing_is_handed_out_while_its_buyer_wants_it_back(town: Town) -> None:
+    figures(town, pickup_at=COUNTER)
+    boss, mei = await town.owner(), await customer(town, "小美")
+    no = await paid(town, mei)
+    code = await pickup_code(mei)
+    await mei.says(f"退款 {no}")
+    await mei.says("不想要了")
+    assert f"先回 同意 {no} 或 拒绝 {no}" in (await boss.says(f"核销 {code}")).text
+    assert await one(town, Order.state) == ("paid",)
+    await boss.says(f"拒绝 {no} 已经备好了")
+    assert "请把货交给" in (await boss.says(f"核销 {code}")).text
+
+
+async def pickup_code(mei: Any) -> str:
+    """自提 is said: the code for the counter."""
+    found = re.search(r"自提码 ([2-9A-Z]{6})", (await mei.says("自提")).text)
+    assert found
+    return found[1]
+
+
+async def half_virtual(town: Town, **more: Any) -> tuple[Any, Any, str]:
+    """The owner, a buyer, and the number of a paid order that is fetched; half of it came with the money."""
+    figures(town, pickup_at=COUNTER, **more)
+    boss, mei = await town.owner(), await customer(town, "小美")
+    async with town.stage.house.store.engine.begin() as connection:
+        await connection.execute(text("UPDATE product SET ships = (1 = 0) WHERE code = 'A2'"))
+    no = await two_lines(town, mei)
+    await pickup_code(mei)
+    return boss, mei, no
+
+
+async def test_what_came_with_the_money_is_not_still_here_because_the_rest_is_fetched(town: Town) -> None:
+    _, mei, no = await half_virtual(town, instant_refund=True)
+    for words in (f"退款 {no} 不想要了", "整单都退", "好"):
+        await mei.says(words)
+    await money_goes(town)
+    assert (await one(town, Order.state))[0] != "closed"
+    assert sum(fen for fen, _ in await refunds(town)) < 6400
+
+
+async def test_an_order_whose_goods_to_fetch_were_paid_back_is_complete(town: Town) -> None:
+    boss, mei, no = await half_virtual(town)
+    listed = (await mei.says(f"退款 {no} 不想要了")).text
+    place = re.search(r"(\d)\. 桐乡胎菊", listed)
+    assert place, listed
+    await mei.says(place[1])
+    await confirms(boss, f"同意 {no}")
+    await money_goes(town)
+    assert await one(town, Order.state) == ("completed",)
+
+
+# -- nothing waits for ever ------------------------------------------------------------------------------
+
+
+async def refused(town: Town) -> tuple[Any, Any, str]:
+    """The owner, a buyer, and the number of an order whose refund has ended ABNORMAL at the cashier."""
+    boss, mei = await town.owner(), await customer(town, "小美")
+    no = await paid(town, mei)
+    await mei.says(f"退款 {no} 不想要了")
+    cashier = town.stage.cashier
+    cashier.refund_seconds = 10**9
+    await confirms(boss, f"同意 {no}")
+    await town.later(minutes=2)
+    await cashier.refund_settle(next(iter(cashier.books.refunds)), "ABNORMAL")
+    await town.settles()
+    assert await refunds(town) == [(2700, "failed")]
+    return boss, mei, no
+
+
+async def test_a_refund_that_was_put_right_at_the_cashier_s_desk_is_found_there(town: Town) -> None:
+    """No callback tells of it: the cashier is asked once a day."""
+    await refused(town)
+    back = next(iter(town.stage.cashier.books.refunds.values()))
+    back.state, back.settled = "SUCCESS", town.stage.house.clock.now()
+    for _ in range(2):
+        await town.later(hours=25)
+    assert await refunds(town) == [(2700, "done")]
+    assert await states(town) == ["done"]
+
+
+async def test_what_the_cashier_refused_for_good_may_be_given_back_by_hand(town: Town) -> None:
+    boss, mei, no = await refused(town)
+    told(mei)
+    assert "退了 ¥27" in await confirms(boss, f"已退 {no}")
+    await town.settles()
+    assert await refunds(town) == [(2700, "done")]
+    assert "¥27" in told(mei)
+    assert not await broken(town)
+
+
+async def test_a_refund_under_a_number_that_is_not_here_is_said_again_and_the_owner_hears_of_it(town: Town) -> None:
+    boss, mei = await town.owner(), await customer(town, "小美")
+    no = await paid(town, mei)
+    await mei.says(f"退款 {no} 不想要了")
+    await confirms(boss, f"同意 {no}")
+    town.stage.cashier.refund_seconds = 10**9
+    await town.later(minutes=2)
+    async with town.stage.house.store.engine.begin() as connection:
+        await connection.execute(text("UPDATE refund SET out_refund_no = 'rfother'"))
+    told(boss)
+    await town.stage.cashier.refund_settle()
+    await town.settles()
+    assert not town.stage.cashier.notices[-1].heard
+    assert "这里没有记录：¥27" in told(boss)
+
+
+# -- everybody locks in the same order -------------------------------------------------------------------
+
+
+async def fills_while_one_leaves(town: Town, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A payment that fills a group meets a member who leaves it; the states of the two orders."""
+    await offered(town, "设团 A1 2人 19.9 24小时")
+    mei, hao = town.wechat("小美"), town.wechat("小浩")
+    code = await in_group(town, mei, "开团 A1")
+    await mei.says(f"退团 {code}")
+    await hao.says(f"参团 {code}")
+    heard = await hao.says(WHERE)
+    fills, leaves = asyncio.Event(), asyncio.Event()
+    of_group, hold = Orders.of_group, GroupBuys.hold
+
+    async def all_of_them(self: Orders, group_id: int) -> list[Order]:
+        fills.set()
+        await asyncio.wait_for(leaves.wait(), 10)
+        return await of_group(self, group_id)
+
+    async def held(self: GroupBuys, code: str) -> Any:
+        leaves.set()
+        await asyncio.wait_for(fills.wait(), 10)
+        return await hold(self, code)
+
+    monkeypatch.setattr(Orders, "of_group", all_of_them)
+    monkeypatch.setattr(GroupBuys, "hold", held)
+    await asyncio.gather(hao.pays(heard), mei.says(f"退团 {code}"), return_exceptions=True)
+    await town.settles()
+    rows = await town.stage.house.store.reader.all(select(Order.state).order_by(Order.id))
+    return [row.state for row in rows]
+
+
+@postgresql
+async def test_who_fills_a_group_and_who_leaves_it_do_not_wait_for_each_other(
+    town: Town, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert await fills_while_one_leaves(town, monkeypatch) in (["closed", "forming"], ["paid", "paid"])
+    assert "deadlock" not in caplog.text
+
+
+@postgresql
+async def test_control_without_the_orders_before_their_group_they_do(
+    town: Town, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def nobody(self: Orders, order_id: int) -> None:
+        return None
+
+    monkeypatch.setattr(Orders, "group_of", nobody)
+    await fills_while_one_leaves(town, monkeypatch)
+    assert "deadlock" in caplog.text
+
+
+async def granted_while_another_pays(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two lines are paid back while somebody pays for the same two goods."""
+    boss, mei, hao = await town.owner(), await customer(town, "小美"), await customer(town, "小浩")
+    no = await two_lines(town, mei)
+    await mei.says(f"退款 {no} 买错了")
+    await mei.says("整单都退")
+    digits = re.search(r"确认 (\d{4})", (await boss.says(f"同意 {no}")).text)
+    assert digits
+    for goods in ("加 A11", "加 A2"):
+        await hao.says(goods)
+        await hao.says("1")
+    await hao.says("结算")
+    heard = await hao.says(WHERE)
+    gives, takes = asyncio.Event(), asyncio.Event()
+    shifted = product._shifted
+
+    async def slowly(work: Any, sku_id: int, shift: Any, many: int, *, taken: int) -> None:
+        await shifted(work, sku_id, shift, many, taken=taken)
+        mine, other = (gives, takes) if taken else (takes, gives)
+        if not mine.is_set():
+            mine.set()
+            try:
+                await asyncio.wait_for(other.wait(), 0.5)
+            except TimeoutError:
+                return
+
+    monkeypatch.setattr(product, "_shifted", slowly)
+    await asyncio.gather(boss.says(f"确认 {digits[1]}"), hao.pays(heard), return_exceptions=True)
+    await town.settles()
+
+
+@postgresql
+async def test_who_grants_two_lines_and_who_pays_for_the_same_goods_do_not_wait_for_each_other(
+    town: Town, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    await granted_while_another_pays(town, monkeypatch)
+    rows = await town.stage.house.store.reader.all(select(Order.state).order_by(Order.id))
+    assert [row.state for row in rows] == ["closed", "paid"]
+    assert "deadlock" not in caplog.text
+
+
+@postgresql
+async def test_control_in_the_order_in_which_they_were_asked_for_they_do(
+    town: Town, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    locked = Cases.open_of
+
+    async def as_asked(self: Cases, order_id: int, *states: str) -> list[Case]:
+        return sorted(await locked(self, order_id, *states), key=lambda case: case.id)
+
+    monkeypatch.setattr(Cases, "open_of", as_asked)
+    await granted_while_another_pays(town, monkeypatch)
+    assert "deadlock" in caplog.text
