@@ -49,7 +49,13 @@ def named(kept: Kept) -> str:
 
 @shop.on("地址 {line}", "收货地址 {line}", "加地址 {line}", "加地址", "address {line}")
 async def set_address(
-    what: SetAddress, me: Follower, addresses: Addresses, book: AddressGlance, talk: Talking, now: datetime
+    what: SetAddress,
+    me: Follower,
+    addresses: Addresses,
+    book: AddressGlance,
+    orders: OrderGlance,
+    talk: Talking,
+    now: datetime,
 ) -> Reply | Intent:
     """An address in one line or in pieces; what is missing is asked, one thing at a time.
 
@@ -67,8 +73,13 @@ async def set_address(
     except AddressUnclear as unclear:
         field = unclear.facts["field"]
         return ask(f"address/ask_{field}", SetAddress(line=said), "more", known=unclear.facts["known"])
+    shown = talk.shown("order", now)
+    order = await orders.by_no(shown, me.id) if shown else None
+    if order is not None and order.changeable and order.where and order.where != kept.masked():
+        here = Choice("这一单也寄这里", ChangeAddress(order.no, f"{BOOK}{kept.n}"))  # it goes where it was to go
+        return reply("address/kept", here, line=kept.one_line(), title=kept.title, order=order)
     steps = (Choice("购物车", ShowCart()), Choice("商品", Browse()))
-    return reply("address/kept", *steps, line=kept.one_line(), title=kept.title)
+    return reply("address/kept", *steps, line=kept.one_line(), title=kept.title, order=None)
 
 
 @shop.on()
@@ -83,6 +94,7 @@ async def mean(what: MeanAddress, me: Follower, addresses: Addresses, now: datet
     "寄给 {title}",
     "寄去 {title}",
     "送到 {title}",
+    "发到 {title}",
     "寄 {title}吧",
     "寄到 {title}吧",
     "send to {title}",

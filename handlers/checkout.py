@@ -165,11 +165,12 @@ async def buy_lines(
     if wish.like:  # as that order was sent
         before = await glance.by_no(wish.like, me.id)
         to = Label(before.receiver, before.phone, before.region, before.detail) if before.receiver else to
-    ships = any(item.product.ships for item in items)
+    ships, typed = any(item.product.ships for item in items), False
     if ships and wish.address:
         said = PIECES.join(p for p in (wish.said, wish.address) if p)
         try:
             to = (await addresses.remember(me.id, said, work.now, squeeze=True)).label
+            typed = True
         except AddressUnclear as no:  # what was understood is kept, the rest is asked for
             wanted = wish.filled(said=said, address="")
             return ask(f"address/ask_{no.facts['field']}", wanted, "address", known=no.facts["known"])
@@ -197,7 +198,8 @@ async def buy_lines(
         steps = (Choice("去付款", PayOrder(waiting)), Choice("取消订单", CancelOrder(waiting)))
         no_more = reply("checkout/in_hand", *steps, order=waiting, product=first.product.name)
         return replace(no_more.now_seen("order", waiting), refused=True)
-    return _placed(order, quote, items, to.masked() if to and ships else "", figures)
+    where = "" if to is None or not ships else to.one_line() if typed else to.masked()
+    return _placed(order, quote, items, where, figures)
 
 
 def _placed(order: Order, quote: Quote, items: Sequence[Item], where: str, figures: Figures) -> Reply:

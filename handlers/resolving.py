@@ -13,11 +13,12 @@ from models.catalog import Catalog
 from models.regions import may_begin_address
 from models.staff import Role
 from models.talk import Talking
-from models.words import bare, is_no, is_yes, numeral, plain, unfill
+from models.words import bare, has_phone, is_no, is_yes, looks_like_address, numeral, plain, unfill
 
 LONGEST_ASKED = 16  # characters of a phrase that is looked for among fillers: what is longer tells something
 _ENDS = re.compile(r"(?:\[\w{1,6}\]|[^\w?)\]%])+$")
 _ASKS = re.compile(r"[?吗么呢嘛]")
+_ASKS_BACK = re.compile(r"[?吗呢]$|什么时候|啥时候|多少|多久|几[个天点]|到哪|在哪|怎么")
 _PICKS = re.compile(r"(?:[那就我要来选拿换个份]|给我)*[最大小]*(.+?)(?:[的吧款]|那[个种款盒罐袋]|就[好行]|可以)*")
 _VESSELS = frozenset("盒罐袋包饼瓶箱桶")
 _WISHES = re.compile(
@@ -159,17 +160,25 @@ def _answered(hearing: Hearing) -> Intent | None:
             return intent.filled(**{field_name: options[n - 1]})
         return None
     slot = slot_of(type(intent), field_name)
-    if slot.name == "address" and (
-        n is not None
-        or bare(said) in hearing.catalog.index.words
-        or _cued(hearing, 100, 200) is not None
-        or not (address_begun(intent) or may_begin_address(hearing.raw))
-    ):
-        return None  # an address is not guessed out of a number, goods, a question, a sentence: those are still heard
+    if slot.name == "address":
+        if not _may_be_address(hearing, intent, n):
+            return None
+    elif slot.rank == 3 and _ASKS_BACK.search(said) and (_cued(hearing, 100, 101) or _unfilled(hearing, asks=True)):
+        return None  # 快递到哪了 is no note: a question is still heard
     try:
         return intent.filled(**{field_name: slot.parse(hearing.raw if slot.rank == 3 else said)})
     except ValueError:
         return None
+
+
+def _may_be_address(hearing: Hearing, asked: Intent, n: int | None) -> bool:
+    """It is not guessed out of a number, goods, a question or a sentence: those are still heard. What has a phone and
+    a street is one, whatever else is said along (电话, 发顺丰)."""
+    if has_phone(hearing.raw) and looks_like_address(hearing.raw):
+        return True
+    if n is not None or bare(hearing.said) in hearing.catalog.index.words or _cued(hearing, 100, 200) is not None:
+        return False
+    return address_begun(asked) or may_begin_address(hearing.raw)
 
 
 def _option(said: str, labels: list[str]) -> int | None:

@@ -33,6 +33,7 @@ from models.address import (
     Addresses,
     AddressGlance,
     AddressUnclear,
+    Label,
     read_label,
     titled,
 )
@@ -52,6 +53,11 @@ LINES = 6
 OVER = ("closed", "closing", "completed")
 _TO_THERE = re.compile(
     r"(?:请|麻烦)?(?:帮我)?(?:把)?(?:收货)?(?:地址)?(?:改|换)(?:一下|下|个)?(?:收货)?(?:地址|寄到|寄|到|成|为|送到|[\s::,])+"
+    r"|(?:收货)?地址(?:写|填|选|搞)?(?:错|不对)了?[\s,，。]*(?:应该?(?:是|寄到?)?|改成|改为|是)?[\s::]*"
+)
+# The same about the order on screen; with none it is said of the book.
+_HERE = re.compile(
+    r"(?:(?:寄|发|送|填|写)错了?[\s,，。]*)?(?:麻烦|请|给我|帮我|还是|都)*(?:改?寄|发|送)(?:到|去|给|往)?"
 )
 
 
@@ -143,7 +149,7 @@ async def change_address(
     typed = not said.startswith(BOOK)
     if typed:
         try:
-            to = read_label(titled(said)[1])
+            to = read_label(titled(said)[1], Label(order.receiver, order.phone, order.region, order.detail))
         except AddressUnclear as no:
             asking = ChangeAddress(order.no, said)
             return ask(f"address/ask_{no.facts['field']}", asking, "more", known=no.facts["known"])
@@ -168,10 +174,11 @@ async def change_address(
 @shop.cue(85)
 def to_there(hearing: Hearing) -> Intent | None:
     """改地址张三138…, 地址改成…, 帮我改寄…: without a space, too, it is the order's matter and not the book's."""
-    found = _TO_THERE.match(hearing.raw)
+    order = hearing.talk.shown("order", hearing.now)
+    found = _TO_THERE.match(hearing.raw) or (_HERE.match(hearing.raw) if order else None)
     if not found or not (has_phone(hearing.raw) or looks_like_address(hearing.raw)):
         return None
-    return ChangeAddress(hearing.talk.shown("order", hearing.now), hearing.raw[found.end() :])
+    return ChangeAddress(order, hearing.raw[found.end() :])
 
 
 def _of_the_book(said: str) -> str:

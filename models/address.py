@@ -35,7 +35,9 @@ TITLES = {
 }
 BOOK = "book:"  # what stands for an address of the book, by its number: book:2
 PIECES = "\x1f"  # between what was said first and what was said when asked for the rest; nobody can type it
-_TITLED = re.compile(rf"\s*({'|'.join(sorted(TITLES, key=len, reverse=True))})(?:的?地址)?(?:是|为)?[\s::,]+")
+_TITLED = re.compile(
+    rf"\s*(?:[寄送发][到去给往]?我?)?({'|'.join(sorted(TITLES, key=len, reverse=True))})(?:的?地址)?(?:是|为)?[\s::,]+"
+)
 _CALLED = re.compile(r"^(?:我叫|我是|叫|姓名是?|名字是?|收货人是?)[\s:,]*")
 
 
@@ -114,16 +116,18 @@ def titled(said: str) -> tuple[str, str]:
     return (TITLES[found[1]], said[found.end() :]) if found else ("", said)
 
 
-def read_label(said: str) -> Label:
+def read_label(said: str, who: Label | None = None) -> Label:
     """The label in the words; pieces said one after another are joined by `PIECES`, the later fill the gaps.
 
-    Raises AddressUnclear with the first thing that is missing.
+    `who` gets it where nothing but a place is said. Raises AddressUnclear with the first thing that is missing.
     """
     first, *later = said.split(PIECES)
     read = parse_address(first)
     for piece in later:
         if isinstance(read, Missing):
             read = _with_piece(read, piece)
+    if isinstance(read, Missing) and read.field == "phone" and not read.known.name and who is not None:
+        read = replace(read.known, name=who.name, phone=who.phone)
     if isinstance(read, Missing):
         raise AddressUnclear(field=read.field, known=read.known.line)
     city = "" if read.city == read.province else read.city
@@ -143,7 +147,7 @@ def _with_piece(before: Missing, piece: str) -> Missing | regions.Address:
     known = after.known if isinstance(after, Missing) else after
     if before.field != "name":
         known = replace(known, name=before.known.name or known.name)
-        if replace(known, name="") == replace(before.known, name=""):
+        if replace(known, name="") == replace(before.known, name="") and not _CALLED.match(piece.strip()):
             return before  # 等一下 is nobody's name
     if isinstance(after, Missing) and after.field == "district" and known.detail:
         # 浙江杭州 after 西湖区文三路1号: now it is known whose 西湖区 that is

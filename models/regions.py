@@ -184,7 +184,17 @@ _LABEL = re.compile(
     rf"(?:^|(?<=[\s,;、。]))({'|'.join(sorted(_LABELS, key=len, reverse=True))})\s*(?:[::]|是|为|\s|$)\s*",
     re.I,
 )
+_PHONE_LABEL = re.compile(
+    rf"(?:{'|'.join(sorted(_WORDS['labels']['phone'], key=len, reverse=True))})\s*[::是为]?\s*$", re.I
+)
 _SENT_TO = re.compile(r"^(?:(?:我的|收货|新)?地址|改地址|寄到|寄去|寄给|寄|送到|发到|收)(?:是|为|改成|改为)?[\s::]*")
+_OWN_LABEL = re.compile(
+    r"^(?:(?:收货|收件|详细)?地址(?:是|为)?|(?:我叫|我是|姓名是?|收货人是?|收件人是?)(?=[^\d]{2,4}$))"
+)
+_MY_PLACE = re.compile(
+    r"我们?的?(?:家里?|公司|单位|办公室|店里|学校|宿舍|爸妈家?|老家)(?:那里|那儿|那边|那)?(?:去|吧)?"
+)
+_ASKED_ALONG = re.compile(r"[?吗呢]$|(?:什么时候|啥时候|多久|几天).{0,4}$")  # 什么时候能到: said to the shop
 _PIECES = re.compile(r"[\s,;、。|/]+")
 _HOUSE = re.compile(
     r"\d|[一二三四五六七八九十百]+(?:号|栋|幢|座|楼|室|单元|组|弄|队|层)|自提|驿站|丰巢|菜鸟|村|大厦|学校|大学|中学|小学|医院|宿舍|公司|酒店|宾馆|派出所|政府"
@@ -213,7 +223,7 @@ def parse_address(text: str, known: Address | None = None) -> Address | Missing:
     text = fold(text[:500])
     if phone := _PHONE.search(text):
         found["phone"] = re.sub(r"\D", "", phone[1])
-        text = f"{text[: phone.start()]} {text[phone.end() :]}"
+        text = f"{_PHONE_LABEL.sub('', text[: phone.start()])} {text[phone.end() :]}"
     text = _POSTCODE.sub(" ", text)
     loose = _labelled(text, found)
     place = _read_place(found, loose)
@@ -282,6 +292,8 @@ def _read_place(found: dict[str, str], loose: str) -> Place:
             found["name"] = _RECEIVES.sub("", loose)
         line = line if table.find(line)[1].levels else f"{loose} {line}"
     pieces = [piece for piece in _PIECES.split(_SENT_TO.sub("", line.strip(), count=1)) if piece]
+    pieces = [_OWN_LABEL.sub("", piece) for piece in pieces if not _ASKED_ALONG.search(piece)]
+    pieces = [piece for piece in pieces if piece and not _MY_PLACE.fullmatch(piece)]
     if not found["name"]:
         pieces = _take_name(pieces, found, table)
     before, place = table.find("".join(pieces))

@@ -65,8 +65,7 @@ async def test_a_sale_from_the_wish_to_the_parcel(town: Town) -> None:
     assert "明前龙井 250g 罐装 ×2 ¥176" in placed.text
     assert "包邮" in placed.text
     assert "合计 ¥176" in placed.text
-    assert "张* 138****8000" in placed.text
-    assert "文三路" not in placed.text
+    assert "寄到 张三 13800138000 浙江省杭州市西湖区文三路1号" in placed.text  # read back in full this once
     page = await mei.pays(placed)
     assert "¥176" in page.text
     assert "张" not in page.text
@@ -287,7 +286,7 @@ async def test_an_address_said_in_pieces_is_put_together_and_the_order_goes_on(t
     assert "寄到哪里" in (await mei.says("买 A1 250g 罐装")).text
     assert "省" in (await mei.says("张三 13800138000")).text
     placed = await mei.says("浙江省杭州市西湖区文三路1号")
-    assert "张* 138****8000 浙江省杭州市西湖区" in placed.text
+    assert "寄到 张三 13800138000 浙江省杭州市西湖区文三路1号" in placed.text
 
 
 async def test_three_boxes_while_an_order_is_asked_about_is_how_many_of_it(town: Town) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import re
 from dataclasses import replace
 
+import pytest
 from follower import Follower
 from sqlalchemy import select, text
 from test_sale import GREEN, broken, customer, number, orders, told
@@ -408,6 +409,42 @@ async def test_a_phone_that_is_asked_for_is_an_answer_and_no_second_thought(town
     await mei.says("地址 李四 上海市浦东新区世纪大道100号")
     assert "记下了" in (await mei.says("我的电话是13900139000")).text
     assert "张* 138****8000" in (await mei.says(f"订单 {number(placed)}")).text
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        f"寄错了，寄到 {SHANGHAI}",
+        f"发到{SHANGHAI}",
+        f"寄公司 {SHANGHAI}",
+        f"地址错了，应该是{SHANGHAI}",
+        f"都寄 {SHANGHAI}",
+    ],
+)
+async def test_where_the_order_on_screen_should_go_may_be_said_in_ones_own_words(town: Town, words: str) -> None:
+    mei = await customer(town, "小美")
+    placed = await orders(mei, GREEN)
+    assert f"订单 {number(placed)} 改寄：\n{SHANGHAI}" in (await mei.says(words)).text
+
+
+async def test_who_says_only_another_place_still_gets_it_themselves(town: Town) -> None:
+    mei = await customer(town, "小美")
+    await orders(mei, GREEN)
+    assert (
+        "张三 13800138000 上海市浦东新区世纪大道100号"
+        in (await mei.says("地址写错了，应该是上海市浦东新区世纪大道100号")).text
+    )
+    assert "还差" in (await mei.says("改地址 李四 上海市浦东新区世纪大道100号")).text, "whose phone would that be?"
+
+
+async def test_a_new_address_beside_an_order_says_where_that_goes_and_how_to_send_it_there(town: Town) -> None:
+    mei = await customer(town, "小美")
+    no = number(await orders(mei, GREEN))
+    kept = await mei.says(SHANGHAI)
+    assert f"订单 {no} 还是寄原来的地方（张* 138****8000" in kept.text
+    await mei.says("1")
+    assert "李* 139****9000 上海市" in (await mei.says(f"订单 {no}")).text
+    assert "还是寄原来" not in (await mei.says(SHANGHAI)).text
 
 
 async def test_a_sentence_is_no_address_and_several_noes_are_a_no(town: Town) -> None:
