@@ -174,10 +174,19 @@ class House:
 
     async def open(self) -> None:
         """Open what needs the loop: the client session, the channels, the cashier, the courier, the catalogue."""
+        self.http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10))
+        try:
+            await self._open()
+        except BaseException:  # what was opened before it is given back
+            await self.http.close()
+            await self.shared.close()
+            await self.store.close()
+            raise
+
+    async def _open(self) -> None:
         settings = self.settings
         if self.movable:
             self.clock.offset = max(self.clock.offset, await tick.offset(self.store.reader))
-        self.http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10))
         self.channels: dict[str, Channel] = {}
         if settings.wechat:
             tokens = TokensShared(self.shared, settings.wechat.app_id, self.clock.now)

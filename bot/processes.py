@@ -67,8 +67,8 @@ async def serve(settings: Settings, *, shares_port: bool) -> int:
         logs.configure(settings.secrets())
         house = await _opened_house(settings, works=works)
         runner = Runner(house.application(), access_log=None, handle_signals=False, shutdown_timeout=STOP_SECONDS)
-        await runner.setup()
         try:
+            await runner.setup()
             await _listen(runner, settings.server.host, settings.server.port, shares_port=shares_port)
             house.start()
             await told.wait()
@@ -95,10 +95,12 @@ async def work(settings: Settings) -> int:
         told = _told()
         logs.configure(settings.secrets())
         house = await _opened_house(settings, works=True)
-        house.start()
-        say("working")
-        await told.wait()
-        await house.stop()
+        try:
+            house.start()
+            say("working")
+            await told.wait()
+        finally:
+            await house.stop()
     return 0
 
 
@@ -106,11 +108,15 @@ async def _opened_house(settings: Settings, *, works: bool) -> House:
     house = House(settings, works=works)
     try:
         await fit(settings, house.store)
-    except Unfit:
+    except BaseException:
         await house.store.close()
         raise
     await house.open()
-    await asyncio.to_thread(house.warm)
+    try:
+        await asyncio.to_thread(house.warm)
+    except BaseException:
+        await house.stop()
+        raise
     return house
 
 

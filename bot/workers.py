@@ -16,20 +16,25 @@ def together(count: int, command: Sequence[str]) -> int:
     A child whose standard input ends has lost this parent, however that died.
     """
     environ = os.environ | {CHILD: "1"}
-    children = [subprocess.Popen(command, stdin=subprocess.PIPE, env=environ) for _ in range(count)]
+    children: list[subprocess.Popen[bytes]] = []
+    untold: list[subprocess.Popen[bytes]] = []  # each is told once: a second signal would hit it on its way out
     told = False
 
     def stop(*_: object) -> None:
         nonlocal told
-        if told:  # once: a second signal would hit those who are on their way out
-            return
         told = True
-        for child in children:
+        while untold:
+            child = untold.pop()
             if child.poll() is None:
                 child.terminate()
 
-    for name in (signal.SIGTERM, signal.SIGINT):
+    for name in (signal.SIGTERM, signal.SIGINT):  # before the first is started: whoever sees one may stop us
         signal.signal(name, stop)
+    for _ in range(count):
+        children.append(subprocess.Popen(command, stdin=subprocess.PIPE, env=environ))
+        untold.append(children[-1])
+    if told:
+        stop()
     os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
     stop()
     return max(abs(child.wait()) for child in children)

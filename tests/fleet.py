@@ -155,7 +155,7 @@ class Fleet:
         self.names = 0
 
     async def open(self, count: int, without: Sequence[str]) -> None:
-        doors = [listener() for _ in range(count)]
+        self.doors = doors = [listener() for _ in range(count)]  # held: nobody else gets these ports before the shop
         behind = [listener(), listener()]
         ports, (platform, cashier) = [port_of(d) for d in doors], [port_of(b) for b in behind]
         settings = settings_of(self.folder, ports[0], platform, cashier, database=self.database, redis=self.redis)
@@ -170,8 +170,6 @@ class Fleet:
             await web.SockSite(runner, at).start()
             self.runners.append(runner)
         self.http = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
-        for door in doors:
-            door.close()
         for port in ports:
             life = {"folder": str(self.folder), "public": ports[0], "platform": platform, "cashier": cashier}
             life |= {"database": self.database, "redis": self.redis, "port": port, "without": list(without)}
@@ -196,6 +194,8 @@ class Fleet:
         for runner in self.runners:
             await runner.cleanup()
         await self.store.close()
+        for door in self.doors:
+            door.close()
         assert ended == [0] * len(self.pids), self.yard.log()
 
     # -- people

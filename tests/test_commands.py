@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import sqlite3
 import stat
 import sys
@@ -95,10 +96,21 @@ async def run(*words: object, cwd: Path, **environ: str) -> tuple[int, str, str]
         return await command.ends()
 
 
+_held: list[socket.socket] = []
+
+
+@pytest.fixture(autouse=True)
+def _ports() -> Iterator[None]:
+    """Ports of the test's own: bound and not listened on, so that the shop gets them and nobody else does."""
+    yield
+    while _held:
+        _held.pop().close()
+
+
 def config_file(folder: Path, database: str = "", redis: str = "") -> tuple[Path, Settings]:
     """A config.toml of a shop with WeChat, on a free port; and what it says."""
-    with listener() as free:
-        port = port_of(free)
+    _held.append(listener())
+    port = port_of(_held[-1])
     path = folder / "config.toml"
     path.write_text(
         f"""

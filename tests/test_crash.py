@@ -59,8 +59,7 @@ class Street:
         self.clock = Dial()
         self.clock.freeze(NOON)
         self.sockets = [listener(), listener(), listener()]
-        port, platform, cashier = map(port_of, self.sockets)
-        self.sockets[0].close()
+        port, platform, cashier = map(port_of, self.sockets)  # the first is held: between two lives nobody else gets it
         self.settings = settings_of(folder, port, platform, cashier, database=database)
         self.life: dict[str, Any] = {
             "folder": str(folder),
@@ -110,6 +109,7 @@ class Street:
         await self.http.close()
         for runner in self.runners:
             await runner.cleanup()
+        self.sockets[0].close()
 
     async def _listen(self) -> None:
         assert self.parent.stdout is not None

@@ -2,12 +2,12 @@
 
 import asyncio
 import sqlite3
-import threading
-from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import asyncpg
@@ -151,46 +151,48 @@ async def test_control_with_a_plain_begin_writers_fail_at_once(store: Store) -> 
     await other.close()
 
 
-def opened_together(files: list[Path], open_it: Callable[[Path], None]) -> int:
-    """How many of three who open each of these new files at the same instant are told that it is locked."""
-    together = threading.Barrier(3)
-
-    def one() -> int:
-        told = 0
-        for file in files:
-            together.wait()
-            try:
-                open_it(file)
-            except (OperationalError, sqlite3.OperationalError):
-                told += 1
-        return told
-
-    with ThreadPoolExecutor(3) as pool:
-        return sum(waited.result() for waited in [pool.submit(one) for _ in range(3)])
+@pytest.fixture
+def claimed(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+    """A new file that somebody is about to make something of: whoever else wants it WAL is told "locked" at once."""
+    with closing(sqlite3.connect(tmp_path / "new.db", isolation_level=None)) as first:
+        first.execute("BEGIN IMMEDIATE")
+        yield first
 
 
-def test_who_open_a_new_file_together_all_get_in(tmp_path: Path) -> None:
-    def look(file: Path) -> None:
-        async def looked() -> None:
-            store = Store(f"sqlite:///{file}")
-            try:
-                assert await store.reader.one(text("PRAGMA journal_mode")) == ("wal",)
-            finally:
-                await store.close()
+@pytest.mark.parametrize("way", ["writer", "reader"])
+async def test_who_opens_a_new_file_together_with_another_gets_in(
+    way: str, claimed: sqlite3.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[float] = []
 
-        asyncio.run(looked())
+    def wait(seconds: float) -> None:
+        looks.append(seconds)
+        if len(looks) == 3:
+            claimed.execute("ROLLBACK")
 
-    assert opened_together([tmp_path / f"{n}.db" for n in range(60)], look) == 0
+    monkeypatch.setattr("models.store.time", SimpleNamespace(monotonic=time.monotonic, sleep=wait))
+    store = Store(f"sqlite:///{tmp_path / 'new.db'}")
+    asked = text("PRAGMA journal_mode")
+    try:
+        if way == "reader":
+            assert await store.reader.one(asked) == ("wal",)
+        else:
+            async with store.engine.connect() as connection:
+                assert (await connection.execute(asked)).one() == ("wal",)
+    finally:
+        await store.close()
+    assert len(looks) == 3
 
 
-def test_control_without_a_second_look_some_are_told_that_it_is_locked(tmp_path: Path) -> None:
-    """The file's own patience does not help: of 100 files that three opened at once, 33 turned somebody away."""
-
-    def look(file: Path) -> None:
-        with closing(sqlite3.connect(file, timeout=10)) as connection:
-            connection.execute("PRAGMA journal_mode=WAL")
-
-    assert opened_together([tmp_path / f"{n}.db" for n in range(100)], look) > 0
+def test_control_without_a_second_look_one_is_told_at_once_that_it_is_locked(
+    claimed: sqlite3.Connection, tmp_path: Path
+) -> None:
+    """The file's own patience does not help: it is not even asked for."""
+    with closing(sqlite3.connect(tmp_path / "new.db", timeout=3600)) as second:
+        with pytest.raises(sqlite3.OperationalError, match="locked") as told:
+            second.execute("PRAGMA journal_mode=WAL")
+        assert told.value.sqlite_errorcode == sqlite3.SQLITE_BUSY
+    assert claimed.in_transaction
 
 
 async def test_a_reader_blocks_no_writer_and_no_writer_a_reader(store: Store) -> None:

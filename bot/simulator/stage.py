@@ -150,14 +150,15 @@ async def open_stage(
 
     `alive=False` leaves the clock, the courier and the merchant to the caller (tests).
     """
-    with contextlib.ExitStack() as undo:  # what fails on the way leaves no port taken
+    async with contextlib.AsyncExitStack() as undo:  # what fails on the way leaves nothing open
         sockets = [undo.enter_context(listener(wanted)) for wanted in (port, 0, 0)]
-        stage = await _open(folder, sockets, clock or Clock(), database, redis, migrate, goods, alive)
+        stage = await _open(undo, folder, sockets, clock or Clock(), database, redis, migrate, goods, alive)
         undo.pop_all()
     return stage
 
 
 async def _open(
+    undo: contextlib.AsyncExitStack,
     folder: Path,
     sockets: list[socket.socket],
     clock: Clock,
@@ -171,14 +172,17 @@ async def _open(
     settings = settings_of(folder, port, platform_port, cashier_port, database=database, redis=redis)
     assert settings.wechat is not None
     house = House(settings, clock, movable=True, frame_ancestors="'self'")
+    undo.push_async_callback(house.store.close)
     if migrate:
         await migrations.upgrade(house.store)
     if goods:
         await seed(house.store, clock, goods)
     await house.open()
+    undo.push_async_callback(house.stop)
     platform = Platform.for_shop(settings, clock)
     cashier = Cashier(folder / "cashier", settings.wechat.app_id, clock, keep=alive)
     http = aiohttp.ClientSession()
+    undo.push_async_callback(http.close)
     url = f"http://{HOST}:{port}"
     driver = Driver(url, settings, clock, platform, cashier, http)
     app = house.application()
@@ -202,6 +206,7 @@ async def _open(
     for one, at in zip((app, platform.app(), cashier.app()), sockets, strict=True):
         runner = Runner(one, access_log=None, handle_signals=False, shutdown_timeout=STOP_SECONDS)
         await runner.setup()
+        undo.push_async_callback(runner.cleanup)
         await web.SockSite(runner, at, backlog=1024).start()
         runners.append(runner)
     stage = Stage(house, platform, cashier, driver, url, http, runners, memory)
