@@ -6,6 +6,7 @@ FEATURES = (
     "follow",
     "help",
     "everyday",
+    "facts",
     "costs",
     "manners",
     "catalog",

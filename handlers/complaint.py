@@ -28,11 +28,13 @@ from handlers.replies import Choice, Reply, ask, listing, reply
 from handlers.routing import Hearing, shop
 from models.aftersale import CHANGE_OF_MIND, Cases, Left, unsent
 from models.aftersaleglance import CaseGlance
+from models.catalog import Catalog
+from models.complaints import how, why
 from models.evidence import Evidence
 from models.figures import Figures
 from models.follower import Follower, Me
 from models.order import Order, OrderLine, Orders
-from models.orderglance import OrderGlance, OrderSeen, Which
+from models.orderglance import OrderGlance, OrderSeen, Which, with_goods
 from models.prices import yuan
 from models.remedy import Remedies
 from models.staff import StaffGlance
@@ -50,23 +52,6 @@ SENT_REASONS = (
 )
 HERE_REASONS = (("不想要了", "mind"), ("买错了", "mistake"), ("等太久了", "late"))
 SEEN = ("wrong", "short", "broken", "bad")  # nobody knows before it has arrived
-# What is wrong, by the words for it, tried in this order.
-_WHY = (
-    ("wrong", "发错|寄错|送错|错发|不是我|不对|不符|不一样"),
-    ("short", "少|漏发|缺|不够|不足|没看到|没送"),
-    ("broken", "坏|破|碎|压|裂|漏|洒|撒|烂|爛|潮|霉|变质|化了"),
-    ("bad", "难喝|难吃|不好|虫|头发|异物|过期|临期|味|不新鲜|质量|失望|不满意|不香"),
-    ("late", "太久|还没发|不发货|太慢"),
-    ("mistake", "买错|拍错|点错|下错"),
-    ("mind", "不想要|不要了|不喜欢|不合适|后悔|用不上|不需要"),
-)
-
-# What is to be done about it, likewise.
-_HOW = (
-    ("resend", "补发|重新?[发寄]|再[发寄]|另[发寄]|补寄|补一|补给|补上|换"),
-    ("part", "部分|部份|赔|补偿|补点|退点|退一点|一半|意思"),
-    ("all", "全|都退|整单|退货|退款|退掉|退了|退钱"),
-)
 _HOW_IT_GOES = re.compile("怎么|如何|为什么|多久|谁|啥|什么")  # 怎么退货 asks, and chooses nothing
 _SUM = re.compile(
     r"(?:那|就|只|要|退|赔|补|给|我|个|您|你)*([0-9]{1,6}(?:\.[0-9]{1,2})?|[一二两三四五六七八九十百]{1,5})(?:元|块钱?)?"
@@ -74,11 +59,6 @@ _SUM = re.compile(
 )
 
 shop.hears("image", make=lambda told: ShowPicture(str(told.data.get("media_id", ""))[:200]))
-
-
-def why(words: str) -> str:
-    """What is wrong, by the words for it; "" when they do not say."""
-    return next((reason for reason, cues in _WHY if re.search(cues, words)), "")
 
 
 @shop.cue(95)
@@ -94,8 +74,7 @@ def in_other_words(hearing: Hearing) -> Intent | None:
     if field == "reason" and (reason := why(said)) in asked["options"]:
         return intent.filled(reason=reason, words=intent.words or hearing.raw[:100])
     if field == "how" and not _HOW_IT_GOES.search(said):
-        how = next((how for how, cues in _HOW if re.search(cues, said)), "")
-        return intent.filled(how=how) if how in asked["options"] else None
+        return intent.filled(how=wanted) if (wanted := how(said)) in asked["options"] else None
     if field == "fen" and (found := _SUM.fullmatch(said)):
         yuans = number(found[1])
         return intent.filled(fen=fen(found[1]) if yuans is None else yuans * 100)
@@ -106,6 +85,28 @@ _BACK = re.compile(
     r"(?:请|麻烦|给我|快点?|赶紧|赶快|马上|立刻|立即|现在|我要)*(?:退[钱款](?:给我?|回给?我?|还给?我?)?|把[钱款]退(?:给|回|还|还给|回给)?我?)"
     r"|我(?:要|想|还是想)退(?:了|掉|了它)"
 )
+
+
+_WANTS_BACK = re.compile(
+    r"(?:我?(?:要|想|想要)?(?:申请)?(?:退款|退货|退钱)[\s,，:：。]*(?P<after>.+)"
+    r"|(?:我?(?:要|想|想要)?把?)?(?P<before>[^,，。;；]+?)(?:那[个单]|这[个单]|的)?(?:我?(?:要|想|想要))?(?:申请)?"
+    r"(?:退款|退货|退了|退掉|退一下|不想要了|不要了)(?:吧|了|哈)?)[\s。.!~]*"
+)
+_ALL_BACK = re.compile(r"(?:[两三几]|所有|全部|这些)(?:个|单|笔|的)?(?:订单)?(?:都|全)(?:退|不要)(?:[了掉款吧])*")
+_NO_WISH = re.compile("[?吗呢]|怎|如何|多久|什么|能不能|可以|支持|到账|进度|没|不能|哪")
+
+
+@shop.cue(94)
+def back_in_passing(hearing: Hearing) -> Intent | None:
+    """退款 买错了, 胎菊退款, 把碧螺春退了吧: goods or a reason beside the word for it."""
+    if _ALL_BACK.fullmatch(hearing.said):
+        return RefundOrder()
+    found = _WANTS_BACK.fullmatch(hearing.said) if not _NO_WISH.search(hearing.said) else None
+    if found is None:
+        return None
+    rest = found["after"] or found["before"]
+    meant = hearing.catalog.named(rest) or (found["after"] and why(rest) in ("mind", "mistake", "late"))
+    return AskBack(words=hearing.raw[:100]) if meant else None
 
 
 # -- what is wrong ---------------------------------------------------------------------------------------
@@ -169,22 +170,28 @@ async def ask_back(
     glance: OrderGlance,
     cases: Remedies,
     staff: StaffGlance,
+    catalog: Catalog,
     figures: Figures,
     now: datetime,
 ) -> Reply | Intent:
     """Order, line, reason, pieces and remedy are asked in turn; then the case is open, and the shop has to answer."""
+    named = catalog.named(wish.words)
     wish = wish.filled(reason=wish.reason or why(wish.words), line=int(wish.line))
-    found = await _order(wish, me, talk, glance, now)
+    found = await _order(wish, named, me, talk, glance, now)
     if not isinstance(found, OrderSeen):
         return found
     order = await orders.hold(found.no, me.id)
     lines = await orders.lines(order.id)
-    wish = wish.filled(order=order.no)
+    wish = wish.filled(order=order.no, line=wish.line if wish.order in ("", order.no) else 0)
+    if not wish.line and len(of_them := [n for n, line in enumerate(lines, 1) if line.code in named]) == 1:
+        wish = wish.filled(line=of_them[0])
     chosen = await _lines(wish, order, lines, cases)
     if not isinstance(chosen, list):
         return chosen
     line = chosen[0]
     here = all(unsent(order, one) for one in chosen)
+    if here and wish.reason in SEEN:  # a worry, or about something else: nobody can know it before it has arrived
+        wish = wish.filled(reason="", words="")
     await cases.allowed(order, line, figures, wish.reason, now)
     if not wish.reason:
         options = HERE_REASONS if here else SENT_REASONS
@@ -205,14 +212,19 @@ async def ask_back(
 
 
 async def _order(
-    wish: AskBack, me: Follower, talk: Talking, glance: OrderGlance, now: datetime
+    wish: AskBack, named: list[str], me: Follower, talk: Talking, glance: OrderGlance, now: datetime
 ) -> OrderSeen | Reply | Intent:
-    """The order that is named or on screen, else the only one that is paid, else a list of them."""
-    if wish.order:
-        order = await glance.by_no(wish.order, me.id)
-        return order if order.state in ("paid", "shipped", "completed") else RefundOrder(order.no)
+    """The order that is named, by its number or its goods; else that on screen, the only one paid, a list of them."""
     page, _ = await glance.page(me.id, Which.ALL, "", 2 * PAGE)
     paid = [order for order in page if order.state in ("paid", "shipped", "completed")]
+    theirs = with_goods(paid, named)
+    if wish.order:
+        order = await glance.by_no(wish.order, me.id)
+        if order.state not in ("paid", "shipped", "completed"):
+            return RefundOrder(order.no)
+        if not theirs or with_goods([order], named):
+            return order  # what is wrong with other goods is about their order, whatever was asked about
+    paid = theirs or paid
     if wish.reason in SEEN:
         paid = [order for order in paid if order.state != "paid"] or paid
     on_screen = [order for order in page if order.no == talk.shown("order", now)]

@@ -6,15 +6,15 @@ import re
 from dataclasses import replace
 from datetime import datetime
 
-from handlers.asking import Intent, remembered
+from handlers.asking import Intent, address_asked, remembered
 from handlers.data import topics
 from handlers.intents import (
     AboutShop,
     Anger,
     AskBack,
     Browse,
-    Buy,
     CancelOrder,
+    Care,
     ChangeAddress,
     ChangeOrder,
     ChangeSpec,
@@ -36,10 +36,8 @@ from handlers.intents import (
     ProductFacts,
     RefundOrder,
     SaysPaid,
-    Search,
     ShowCase,
     ShowOrder,
-    ShowProduct,
     SmallTalk,
     TrackOrder,
 )
@@ -47,14 +45,12 @@ from handlers.replies import Choice, Post, Reply, reply
 from handlers.routing import Hearing, shop
 from models.aftersaleglance import CaseGlance
 from models.answer import AnswerGlance
-from models.catalog import Catalog
 from models.figures import Figures
 from models.follower import Follower, Me
 from models.order import UNPAID
-from models.orderglance import OrderGlance, OrderSeen, Which
+from models.orderglance import OrderGlance, OrderSeen, Which, with_goods
 from models.promise import PromiseGlance
 from models.refundglance import RefundGlance
-from models.search import understand, words_of
 from models.staff import Role, StaffRoom
 from models.supplement import SupplementGlance
 from models.talk import Talking
@@ -63,10 +59,8 @@ from models.words import is_no, is_yes
 TOPICS = topics()
 # What each topic of the data file is asked by; the shop's own answers by the name under which they are kept.
 MINE: dict[str, Intent] = {
-    "my_parcel": MyParcel(),
     "my_payment": MyPayment(),
     "my_refund": MyRefund(),
-    "change_order": ChangeOrder(),
     "freight": Freight(),
     "discounts": Discounts(),
     "anger": Anger(),
@@ -86,21 +80,6 @@ SHOPS = {
     "pay_ways": "",
     "group_rules": "",
 }
-# What is asked of a product, by the words for it, tried in this order; "" is what its card shows: price and stock.
-ASPECTS = (
-    ("", "多少钱|几钱|几多|什么价|啥价|价格|价钱|售价|报价|单价|怎么卖|贵吗|几块"),
-    ("储存", "储存|保存|存放|怎么存|怎么放|冰箱|冷藏|防潮|受潮"),
-    ("净含量", "净含量|多少克|几克|多重|多大|几两|规格|分量|多少颗|几包|几泡"),
-    ("生产日期", "生产日期|哪天生产|什么时候生产|日期新|新茶|今年|新不新鲜|新鲜吗"),
-    ("保质期", "保质|保值期|保鲜|过期|多久坏|放多久|能放|存多久|放几"),
-    ("配料", "配料|成分|原料|材料|添加|防腐|色素|含糖|无糖|咖啡因|过敏|什么做"),
-    ("产地", "产地|哪里产|哪产|产自|原产|哪里的|哪儿的|哪的"),
-    ("冲泡", "泡|冲|水温|几度|怎么喝|怎么煮|煮"),
-    ("", "有货|现货|库存|卖完|补货|到货|断货|缺货|还有|没有了|没货"),
-)
-_GENUINE = re.compile("真的|假的|正品|真假|假货|正宗|保真|真货|靠谱")
-_FOR_THINGS = re.compile("有(?!货|现货)")
-_POINTS = re.compile(r"这|那|它")
 _FETCH = re.compile(r"自提|到店取|上门取")
 # What a second thought is about, tried in this order.
 SUBJECTS = (
@@ -109,13 +88,29 @@ SUBJECTS = (
     ("note", re.compile(r"备注")),
     ("back", re.compile(r"退(?!团|出)|换货|能换|可以换")),
 )
+# Where one sentence says several things, the part that is meant: 菊花不要了，碧螺春照发.
+_PARTS = re.compile(r"[,，。;；!！?？\n]+")
+_CHANGES = re.compile(r"不要|不想要|不买|退|取消|换|改|错")
+_CANCEL_THAT = re.compile(
+    r"(?:我要|我想|帮我|麻烦|请|把)*取消(?!.*(?:订阅|推送|关注|提醒|通知|团))(.+?)(?:[那这][个单])?的?(?:订单)?[吧了]?"
+)
 PAGE = 8
 BACK = 3  # refunds that are told at once
 
 
+def _goods(hearing: Hearing) -> str:
+    """The codes of the goods that a sentence about an order names: of the part of it that wants something changed."""
+    parts = [part for part in _PARTS.split(hearing.said) if _CHANGES.search(part)]
+    return " ".join(next(filter(None, map(hearing.catalog.named, (*parts, hearing.said))), ()))
+
+
 def _intent(topic: str, hearing: Hearing) -> Intent:
     if topic == "change_order":
-        return ChangeOrder(next((what for what, words in SUBJECTS if words.search(hearing.said)), ""))
+        return ChangeOrder(next((what for what, words in SUBJECTS if words.search(hearing.said)), ""), _goods(hearing))
+    if topic == "my_parcel":
+        return MyParcel(_goods(hearing))
+    if topic == "care":
+        return Care(hearing.raw[:60])
     if topic in ("regions", "return_freight") or (topic == "freight" and _FETCH.search(hearing.said)):
         return Freight("pickup" if topic == "freight" else topic)
     if topic == "something_wrong":
@@ -141,17 +136,27 @@ def everyday(hearing: Hearing) -> Intent | None:
     return _intent(found.name, hearing)
 
 
+@shop.cue(98)
+def cancel_that(hearing: Hearing) -> Intent | None:
+    """取消碧螺春那单: what can still be done with the order that has it."""
+    found = _CANCEL_THAT.fullmatch(hearing.said)
+    goods = hearing.catalog.named(found[1]) if found else []
+    return ChangeOrder("", " ".join(goods)) if goods else None
+
+
 def _aside(said: Reply) -> Reply:
     """An answer in passing: the open question and the list on screen stay."""
     return replace(said, keeps=True)
 
 
-async def _newest(orders: OrderGlance, me: Me, shown: str, among: Which) -> OrderSeen | None:
-    """The order on screen, if it is among these; else the newest that is under way, unpaid, or anything."""
+async def _newest(orders: OrderGlance, me: Me, shown: str, among: Which, goods: str = "") -> OrderSeen | None:
+    """One with the goods that are named; else the one on screen, if it is among these; else the newest that is under
+    way, unpaid, or anything."""
     page, _ = await orders.page(me.id, among, "", PAGE)
-    on_screen = next((o for o in page if o.no == shown), None)
-    if on_screen is not None:
-        return on_screen
+    named = with_goods(page, goods.split())
+    on_screen = next((o for o in named or page if o.no == shown), None)
+    if on_screen is not None or named:
+        return on_screen or named[0]
     for which in (Which.UNDER_WAY, Which.UNPAID, Which.ALL):
         page, _ = await orders.page(me.id, which, "", 1)
         if page:
@@ -161,8 +166,10 @@ async def _newest(orders: OrderGlance, me: Me, shown: str, among: Which) -> Orde
 
 @shop.on()
 async def parcel(ask: MyParcel, me: Me, orders: OrderGlance, talk: Talking, now: datetime) -> Reply | Intent:
-    """State, promised time, number alone on its line."""
-    order = await _newest(orders, me, talk.shown("order", now), Which.UNDER_WAY)
+    """State, promised time, number alone on its line; of several, the one that is late."""
+    shown = talk.shown("order", now)
+    broken = [] if shown or ask.goods else [o for o in await orders.unfinished(me.id, PAGE) if o.promised_again]
+    order = await _newest(orders, me, broken[0].no if broken else shown, Which.UNDER_WAY, ask.goods)
     if order is None:
         return _aside(reply("everyday/no_order", Choice("商品", Browse())))
     if order.waiting and order.state == "paid" and order.promised_at is not None and order.promised_at < now:
@@ -175,7 +182,8 @@ async def parcel(ask: MyParcel, me: Me, orders: OrderGlance, talk: Talking, now:
         steps.append(Choice("别的在走的订单", ListOrders(Which.UNDER_WAY.value)))
     if order.state in UNPAID:
         steps.insert(0, Choice("去付款", PayOrder(order.no)))
-    return reply("everyday/parcel", *steps, order=order).now_seen("order", order.no)
+    said = reply("everyday/parcel", *steps, order=order).now_seen("order", order.no)
+    return _aside(said) if address_asked(talk, now) else said
 
 
 @shop.on()
@@ -247,10 +255,10 @@ async def refund(ask: MyRefund, me: Me, refunds: RefundGlance, cases: CaseGlance
 @shop.on()
 async def change(ask: ChangeOrder, me: Me, orders: OrderGlance, talk: Talking, now: datetime) -> Reply | Intent:
     """A second thought: straight to what is to be changed, else what can still be done with the order."""
-    order = await _newest(orders, me, talk.shown("order", now), Which.ALL)
+    order = await _newest(orders, me, talk.shown("order", now), Which.ALL, ask.goods)
     if order is None:
         return _aside(reply("everyday/no_order", Choice("商品", Browse())))
-    meant = talk.shown("order", now)
+    meant = order.no if ask.goods else talk.shown("order", now)
     wishes = {"address": ChangeAddress(meant), "spec": ChangeSpec(meant), "note": NoteOrder(meant)}
     if ask.what in wishes and order.state not in ("closed", "completed"):
         return wishes[ask.what]
@@ -270,40 +278,11 @@ async def change(ask: ChangeOrder, me: Me, orders: OrderGlance, talk: Talking, n
 
 
 @shop.on()
-async def facts(ask: ProductFacts, catalog: Catalog, answers: AnswerGlance) -> Reply | Intent:
-    """From the product's facts: the one that is named, else the one on screen; what is not known is said to be so."""
-    named = words_of(ask.words, catalog.index)
-    found = _named(named, catalog) if not (ask.product and _POINTS.search(ask.words)) else [ask.product]
-    code = ask.product if not found or ask.product in found else found[0] if len(found) == 1 else ""
-    goods = catalog.get(code)
-    if _GENUINE.search(ask.words):
-        words = await answers.of("真伪")
-        if not words:
-            return _aside(reply("everyday/unknown", Choice("人工", Person())))
-        return _aside(reply("everyday/about", words=words, page=""))
-    if found and not ask.product and _FOR_THINGS.match(ask.words):
-        return Search(" ".join(named))  # 有礼盒吗: not about one thing, but for things
-    aspect = next((name for name, words in ASPECTS if re.search(words, ask.words)), None)
-    if goods is None:
-        if found:
-            return Search(" ".join(named))
-        stored = await answers.of("保存") if aspect == "储存" else ""
-        if not stored:
-            return _aside(reply("everyday/which_goods", Choice("商品", Browse()), Choice("人工", Person())))
-        return _aside(reply("everyday/facts", Choice("商品", Browse()), goods=None, aspect=aspect, known=stored))
-    if aspect == "":
-        steps = (Choice("买", Buy(goods.code)), Choice("看详细的", ShowProduct(goods.code)))
-        return _aside(reply("everyday/price", *steps, goods=goods)).now_seen("product", goods.code)
-    known = goods.facts.get(aspect, "") if aspect else goods.line
-    said = reply("everyday/facts", Choice("看详细的", ShowProduct(goods.code)), goods=goods, aspect=aspect, known=known)
-    return _aside(said).now_seen("product", goods.code)
-
-
-def _named(words: tuple[str, ...], catalog: Catalog) -> list[str]:
-    """The codes of what the words name."""
-    if not words:
-        return []
-    return [hit.doc.code for hit in catalog.index.find(understand(" ".join(words), catalog.index))]
+async def care(ask: Care, me: Me, orders: OrderGlance) -> Reply:
+    """千万别压坏了: a wish and no complaint; who packs it reads it, if it is written on the order."""
+    order = next((o for o in await orders.unfinished(me.id, PAGE) if o.changeable), None)
+    steps = [Choice("写进备注", NoteOrder(order.no, ask.words))] if order is not None and not order.note else []
+    return _aside(reply("everyday/care", *steps, order=order))
 
 
 @shop.on()
@@ -329,12 +308,3 @@ async def about(
     if not words:
         return _aside(reply("everyday/unknown", Choice("人工", Person())))
     return _aside(reply("everyday/about", words=words, page="licence" if ask.topic == "licence" else ""))
-
-
-@shop.on()
-async def health(ask: Health, catalog: Catalog) -> Reply:
-    """Never a promise about health: ask a doctor; here is what is in it."""
-    found = _named(words_of(ask.words, catalog.index), catalog)
-    goods = catalog.get(found[0] if len(found) == 1 else ask.product if not found else "")
-    contents = goods.facts.get("配料", "") if goods is not None else ""
-    return _aside(reply("everyday/health", contents=contents, name=goods.name if goods is not None else ""))

@@ -137,8 +137,11 @@ async def cancel_question(
         if ask.goods == 2 and isinstance(intent, AskBack) and field == "reason":  # why it goes back, not a no to that
             return intent.filled(reason=CHANGE_OF_MIND)
         takes_no = not asked["options"] and slot_of(type(intent), field).name == "yes"
+        talk.drop()
         return intent.filled(**{field: "no"}) if takes_no else reply("help/never_mind")
     talk.hushed = now.timestamp()
+    if talk.last == "orders/which":
+        talk.drop()
     if (offer := await cases.offered_to(me.id, talk, now)) is not None and offer[1]:  # a no to what was just proposed
         return TakeOffer(offer[0].no, offer[0].place, "no")
     if ask.goods and await orders.unfinished(me.id, 1):

@@ -112,7 +112,7 @@ class Back(Coded, verb="back"): pass
 
 # -- everyday questions (everyday) ---------------------------------------------------------------------
 @dataclass(frozen=True)
-class MyParcel(Coded, verb="parcel", personal=True): pass
+class MyParcel(Coded, verb="parcel", personal=True): goods: str = ""
 @dataclass(frozen=True)
 class LateParcel(Intent, verb="lateparcel", changes=True, personal=True): order: OrderNo = ""
 @dataclass(frozen=True)
@@ -122,13 +122,15 @@ class SaysPaid(Intent, verb="sayspaid", changes=True, personal=True): order: Ord
 @dataclass(frozen=True)
 class MyRefund(Coded, verb="refunded", personal=True): pass
 @dataclass(frozen=True)
-class ChangeOrder(Coded, verb="change", personal=True): what: str = ""
+class ChangeOrder(Coded, verb="change", personal=True): what: str = ""; goods: str = ""
 @dataclass(frozen=True)
 class SomethingWrong(Coded, verb="wrong", personal=True): pass
 @dataclass(frozen=True)
 class Freight(Coded, verb="freight"): topic: str = "freight"
 @dataclass(frozen=True)
 class Discounts(Coded, verb="discounts"): pass
+@dataclass(frozen=True)
+class Care(Intent, verb="care", personal=True): words: Words = ""
 @dataclass(frozen=True)
 class ProductFacts(Intent, verb="facts"): product: ProductCode = ""; words: Words = ""
 @dataclass(frozen=True)

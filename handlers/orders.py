@@ -141,7 +141,10 @@ def _steps(order: OrderSeen) -> list[Choice]:
     return [Choice("再看看别的", Browse()), *([ailing] if order.state == "completed" else [])]
 
 
-@shop.on("付款 {order}", "付款", "去付款", "支付", "支付 {order}", "pay {order}", "pay")
+@shop.on(
+    *("付款 {order}", "付款", "去付款", "支付", "支付 {order}", "微信支付", "微信付款", "我要微信付款"),
+    *("pay {order}", "pay"),
+)
 async def pay(ask: PayOrder, me: Me, orders: OrderGlance, figures: Figures, now: datetime) -> Reply | Intent:
     """The pay link again, with the sum and until when; of a paid order, that of what a change of it costs more."""
     found = await _subject(ask.order, me, orders, Which.UNPAID, PayOrder, "orders/nothing_to_pay")

@@ -21,7 +21,10 @@ _NAME_IS = re.compile(
     r"(?:收货人|收件人|名字|姓名)(?:写错了?|填错了?|错了|不对)?[,，\s]*"
     r"(?:改成|改为|换成|应该是|应为|是|叫)\s*((?!什么|啥|谁|哪)[^\s,，。?？]{1,12}?)吧?"
 )
-_NOTE = re.compile(r"(?:请|麻烦|帮我|给我|帮忙)*(?:加个?|写个?)?备注(?:一下|下|上)[\s:：,，]*([^?？吗]{2,})")
+_NOTE = re.compile(
+    r"(?:请|麻烦|帮我|给我|帮忙|我?想|我?要)*(?P<add>[加写做留]一?个?)?备注(?:一下|下|上)?[\s:：,，]*"
+    r"(?P<words>(?![里在写错是能可怎有没改了要修删])[^?？吗]{2,})?"
+)
 
 
 @shop.cue(84)
@@ -55,6 +58,8 @@ async def change_part(wish: ChangePart, me: Me, orders: OrderGlance) -> Reply | 
 
 @shop.cue(86)
 def noted(hearing: Hearing) -> Intent | None:
-    """帮我备注一下别放驿站: the note is said along."""
+    """帮我备注一下别放驿站, 加个备注 不要红的: the note is said along, or asked for."""
     found = _NOTE.fullmatch(hearing.raw)
-    return NoteOrder(hearing.talk.shown("order", hearing.now), found[1]) if found else None
+    if not found or not (found["add"] or found["words"]):
+        return None
+    return NoteOrder(hearing.talk.shown("order", hearing.now), found["words"] or "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -14,13 +15,15 @@ from sqlalchemy import select
 from models.base import EPOCH, Reader
 from models.groupbuy import Offer
 from models.product import Product, Sku, stock_word
-from models.search import Doc, Index
+from models.search import Doc, Index, understand, words_of
 from models.synonyms import Synonyms
+from models.words import plain
 
 SLICE = 500  # rows between two breaths of the loop
 OVERLAP = timedelta(seconds=15)  # a transaction may commit later than the moment it wrote
 LATE = timedelta(minutes=1)  # so long after the newest change, clocks that differ included, nothing older can come
 KEPT = 1000
+_CODE = re.compile(r"(?<![0-9a-z])[a-z]{1,3}[0-9]{1,6}(?![0-9a-z])")
 
 T = TypeVar("T")
 
@@ -95,6 +98,13 @@ class Catalog:
 
     def get(self, code: str) -> Goods | None:
         return self.goods.get(code)
+
+    def named(self, text: str) -> list[str]:
+        """The codes of the goods that words name: by their codes (A11多少钱), else by the shop's words for them."""
+        codes = [code for code in map(str.upper, _CODE.findall(plain(text))) if code in self.goods]
+        words = words_of(text, self.index) if not codes else ()
+        found = self.index.find(understand(" ".join(words), self.index)) if words else []
+        return list(dict.fromkeys(codes)) or [hit.doc.code for hit in found]
 
     def page(self, category: str, after: str, size: int) -> tuple[list[Goods], bool]:
         """`size` goods of a category ("" for all) after a code, and whether there are more."""

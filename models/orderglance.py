@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -142,6 +142,12 @@ class OrderSeen:
             return ""
         more = len(self.lines) - 1
         return self.lines[0].words + (f" 等{len(self.lines)}样" if more else "")
+
+
+def with_goods(orders: Sequence[OrderSeen], codes: Iterable[str]) -> list[OrderSeen]:
+    """Those of the orders in which one of these goods is."""
+    wanted = set(codes)
+    return [order for order in orders if any(line.code in wanted for line in order.lines)]
 
 
 @dataclass(frozen=True)

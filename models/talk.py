@@ -68,6 +68,10 @@ class Talking:
         """The number of the next step on screen that is called so, None for none."""
         return self.steps.get(words) if self.fresh(now) else None
 
+    def drop(self) -> None:
+        """A no: what was offered to choose from is not chosen by a number that comes later."""
+        self.offered, self.steps = [], {}
+
     def fresh(self, now: datetime) -> bool:
         return bool(self.offered) and now.timestamp() - self.offered_at <= LIST_SECONDS
 

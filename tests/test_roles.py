@@ -72,6 +72,7 @@ INTENTS: dict[str, tuple[Role, str]] = {
     "SaysPaid": (ANYONE, ""),
     "MyRefund": (ANYONE, ""),
     "ChangeOrder": (ANYONE, ""),
+    "Care": (ANYONE, ""),
     "SomethingWrong": (ANYONE, ""),
     "Freight": (ANYONE, ""),
     "Discounts": (ANYONE, "coupons"),
