@@ -23,7 +23,7 @@ from handlers.intents import (
 from handlers.replies import Choice, Post, Reply, ask, listing, reply
 from handlers.routing import shop
 from models import carrier
-from models.aftersale import Case, Cases, NoSuchCase
+from models.aftersale import REASON, Case, Cases, NoSuchCase
 from models.aftersaleglance import CaseGlance, CaseSeen
 from models.figures import Figures
 from models.follower import Follower, Me
@@ -32,6 +32,7 @@ from models.orderglance import OrderGlance
 from models.remedy import Remedies, freight_back
 from models.staff import Role, StaffGlance, StaffRoom
 from models.talk import Talking
+from models.wayback import WayBackGlance
 
 PAGE = 6
 
@@ -58,7 +59,13 @@ async def list_cases(wish: ListCases, me: Me, cases: CaseGlance, staff: StaffGla
 
 @shop.on("售后 {order}", "售后 {order} {line}", "after-sale {order}")
 async def show_case(
-    wish: ShowCase, me: Me, orders: OrderGlance, cases: CaseGlance, staff: StaffGlance, figures: Figures
+    wish: ShowCase,
+    me: Me,
+    orders: OrderGlance,
+    cases: CaseGlance,
+    ways: WayBackGlance,
+    staff: StaffGlance,
+    figures: Figures,
 ) -> Reply | Intent:
     """One case; a proposal that waits for its buyer's yes is asked again."""
     works_here = await staff.role_of(me.id) > Role.ANYONE
@@ -79,7 +86,7 @@ async def show_case(
         asked = ask("aftersale/offered", TakeOffer(case.no, case.place), "word", case=case)
         return asked.now_seen("order", case.no)
     freight_fen = freight_back(order, order.lines, [one for one in of_order if one.open])
-    facts = {"freight_fen": freight_fen, "service": figures.service}
+    facts = {"way": await ways.owed(order.id, REASON, case.id), "freight_fen": freight_fen, "service": figures.service}
     return reply("aftersale/show", *_steps(case), case=case, **facts).now_seen("order", case.no)
 
 
@@ -138,6 +145,7 @@ async def take_offer(
     glance: CaseGlance,
     orders: Orders,
     cases: Remedies,
+    ways: WayBackGlance,
     staff: StaffRoom,
     figures: Figures,
     now: datetime,
@@ -158,7 +166,9 @@ async def take_offer(
         return reply("aftersale/declined", Choice("人工", Person()), case=seen).now_seen("order", order.no)
     case.take_offer(order)
     await cases.agree(order, case, figures, actor="buyer", cause="offer")
-    return reply("aftersale/taken", Choice("看订单", ShowOrder(order.no)), case=seen).now_seen("order", order.no)
+    way = await ways.owed(order.id, REASON, case.id)
+    said = reply("aftersale/taken", Choice("看订单", ShowOrder(order.no)), case=seen, way=way)
+    return said.now_seen("order", order.no)
 
 
 @shop.on(

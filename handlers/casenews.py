@@ -9,7 +9,7 @@ from handlers.asking import Intent
 from handlers.intents import CaseDue, ListCases, Person, PictureFetched, ReopenCase, ShowCase
 from handlers.replies import Choice, Post, Reply, reply
 from handlers.routing import shop
-from models.aftersale import WAITING, CaseMoved
+from models.aftersale import REASON, WAITING, CaseMoved
 from models.aftersaleglance import CaseGlance
 from models.evidence import Evidence
 from models.figures import Figures
@@ -17,6 +17,7 @@ from models.order import OrderClosed, Orders
 from models.refund import RefundDone
 from models.remedy import Remedies
 from models.staff import Role, StaffRoom
+from models.wayback import WayBackGlance
 
 SILENT = reply("desk/silent")
 TO_BUYER = ("granted", "agreed", "refused", "offered", "withdrawn", "done")
@@ -27,7 +28,7 @@ TO_STAFF = ("applied", "granted", "agreed", "returned", "withdrawn", "declined")
 
 
 @shop.when(CaseMoved)
-async def tell_buyer(news: CaseMoved, cases: CaseGlance, figures: Figures, post: Post) -> None:
+async def tell_buyer(news: CaseMoved, cases: CaseGlance, ways: WayBackGlance, figures: Figures, post: Post) -> None:
     """What the shop, or its silence, has answered. What one has done oneself was said there and then."""
     case = await cases.by_id(news.case_id)
     if case is None or news.actor == "buyer" or news.to not in TO_BUYER or news.cause in ("instant", "closed", "free"):
@@ -40,12 +41,15 @@ async def tell_buyer(news: CaseMoved, cases: CaseGlance, figures: Figures, post:
         if case.turn == 1:
             steps.insert(0, Choice("补充了再申请", ReopenCase(case.no, case.place)))
     facts = {"case": case, "to": news.to, "cause": news.cause, "service": figures.service}
+    facts["way"] = await ways.owed(case.order_id, REASON, case.id)
     said = reply("aftersale/news", *steps, **facts, days=figures.order.return_days)
     post.tell(case.follower_id, said, key=f"case:{case.id}:{news.step}:{news.to}", patient=True)
 
 
 @shop.when(CaseMoved)
-async def tell_staff(news: CaseMoved, cases: CaseGlance, staff: StaffRoom, figures: Figures, post: Post) -> None:
+async def tell_staff(
+    news: CaseMoved, cases: CaseGlance, ways: WayBackGlance, staff: StaffRoom, figures: Figures, post: Post
+) -> None:
     """What the buyer wants or has done, and what was decided by nobody."""
     case = await cases.by_id(news.case_id)
     if case is None or news.actor == "staff" or news.to not in TO_STAFF or news.cause == "closed":
@@ -59,6 +63,7 @@ async def tell_staff(news: CaseMoved, cases: CaseGlance, staff: StaffRoom, figur
         cause=news.cause,
         actor=news.actor,
         hours=hours,
+        way=await ways.owed(case.order_id, REASON, case.id),
     )
     for one in await staff.on_duty(Role.MANAGER):
         key = f"case:{case.id}:{news.step}:{news.to}:{one}"

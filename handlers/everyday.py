@@ -249,7 +249,7 @@ async def refund(ask: MyRefund, me: Me, refunds: RefundGlance, cases: CaseGlance
     if case is not None and not back:
         return ShowCase(case.no, case.place)
     steps = (Choice("订单", ListOrders()), Choice("人工", Person()))
-    return _aside(reply("everyday/refund", *steps, back=back, done=any(one.state == "done" for one in back)))
+    return _aside(reply("everyday/refund", *steps, back=back))
 
 
 @shop.on()

@@ -24,6 +24,7 @@ from models.order import OrderClosed, OrderPaid, OrderReady, Orders, OrderShippe
 from models.orderglance import OrderGlance, OrderSeen
 from models.product import NotForSale, Products
 from models.staff import Role, StaffRoom
+from models.wayback import WayBackGlance
 
 SILENT = reply("desk/silent")
 HANDED = "交付"  # the product's fact that says what one gets
@@ -166,10 +167,14 @@ async def _tell_staff(template: str, order: OrderSeen, staff: StaffRoom, post: P
 
 
 @shop.when(OrderClosed)
-async def tell_cancelled(news: OrderClosed, glance: OrderGlance, post: Post) -> None:
+async def tell_cancelled(news: OrderClosed, glance: OrderGlance, ways: WayBackGlance, post: Post) -> None:
     """The shop could not keep it: the buyer hears why, and that the money is on its way."""
     cause, _, why = news.cause.partition(":")
     if cause == "seller":
-        order = await glance.by_id(news.order_id)
-        said = reply("fulfilment/seller_cancelled", Choice("再看看别的", Browse()), order=order, why=why)
+        facts = {
+            "order": await glance.by_id(news.order_id),
+            "way": await ways.owed(news.order_id, "seller"),
+            "why": why,
+        }
+        said = reply("fulfilment/seller_cancelled", Choice("再看看别的", Browse()), **facts)
         post.tell(news.follower_id, said, key=f"closed:{news.no}")

@@ -51,6 +51,7 @@ from models.prices import yuan
 from models.product import Products
 from models.refund import Refunds
 from models.talk import Talking
+from models.wayback import WayBackGlance
 
 _AMONG = re.compile("(?<![0-9a-z])g(?=[a-z]*[2-9])[2-9a-hjkmnp-z]{3}(?![0-9a-z])")  # GATE is a word
 OPEN_LINES = 4
@@ -190,6 +191,7 @@ async def leave(
     glance: GroupGlance,
     orders: Orders,
     refunds: Refunds,
+    ways: WayBackGlance,
     talk: Talking,
     now: datetime,
 ) -> Reply:
@@ -209,15 +211,16 @@ async def leave(
         return reply("groupbuy/leave_late", Choice("订单", ListOrders()), group=code, full=isinstance(no, GroupFull))
     order = await orders.hold_id(seat.order_id)  # the order before its group: everybody locks in this order
     if ask.word or not _asked_before(talk, code, now):
-        back_fen = await refunds.left_of(order.id)
-        shown = reply("groupbuy/leave", group=code, amount_fen=back_fen, again=ask.word == "yes")
+        way = await ways.coming(order.id)
+        shown = reply("groupbuy/leave", group=code, way=way, again=ask.word == "yes")
         shown = replace(shown, question=Question(LeaveGroup(code), "word"))
         return shown.now_seen("group", code)
     group = await groups.hold(code)
     await groups.let_go(group, group.leave(me.id, now), now)
     await orders.undo(order, "left", actor="buyer")
-    back_fen = sum(refund.amount_fen for refund in await refunds.owe_all(order.id, "left_group", now))
-    return reply("groupbuy/left", Choice("别的团", Groups()), group=code, amount_fen=back_fen, no=order.no)
+    await refunds.owe_all(order.id, "left_group", now)
+    way = await ways.owed(order.id, "left_group")
+    return reply("groupbuy/left", Choice("别的团", Groups()), group=code, way=way, no=order.no)
 
 
 def _asked_before(talk: Talking, code: str, now: datetime) -> bool:
@@ -298,6 +301,7 @@ async def failed(
     groups: GroupBuys,
     orders: Orders,
     refunds: Refunds,
+    ways: WayBackGlance,
     products: Products,
     post: Post,
     now: datetime,
@@ -306,8 +310,8 @@ async def failed(
     group = await groups.by_id(event.group_id)
     for order in await _members(orders, event.group_id):
         await orders.undo(order, "group")
-        back_fen = sum(refund.amount_fen for refund in await refunds.owe_all(order.id, "group_failed", now))
-        told = await _news("groupbuy/failed", group, products, amount_fen=back_fen)
+        await refunds.owe_all(order.id, "group_failed", now)
+        told = await _news("groupbuy/failed", group, products, way=await ways.owed(order.id, "group_failed"))
         post.tell(order.follower_id, told, key=f"group-failed:{order.no}", patient=True)
 
 

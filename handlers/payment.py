@@ -224,7 +224,7 @@ async def tell_late(news: MoneyCameLate, staff: StaffRoom, post: Post) -> None:
         for who in await staff.on_duty(Role.MANAGER):
             post.tell(who, said, key=f"elsewhere:{news.transaction_id}:{who}")
         return
-    facts = {"cause": news.cause, "minutes": news.minutes, "extra": news.extra}
+    facts = {"cause": news.cause, "minutes": news.minutes, "extra": news.extra, "by_hand": news.by_hand}
     said = reply("payment/late", no=news.no, amount_fen=news.amount_fen, **facts)
     post.tell(news.follower_id, said, key=f"late:{news.transaction_id}")
 

@@ -18,6 +18,7 @@ from models.pricing import Line
 from models.product import Product, Sku, SoldOut
 from models.refund import Refunds
 from models.supplement import Supplement, Supplements
+from models.wayback import WayBack, WayBackGlance
 
 LONGEST_NOTE = 100  # characters
 
@@ -36,14 +37,18 @@ class SpecStays(Refusal):
 
 @dataclass(frozen=True)
 class Changed:
-    """What a change did to the money: `back_fen` goes back (paid), `total_fen` is the sum now.
+    """What a change did to the money: what goes back (paid) and which `way`, `total_fen` is the sum now.
 
     `supplement`: it costs more; nothing has changed yet, and nothing will unless that is paid.
     """
 
-    back_fen: int
+    way: WayBack
     total_fen: int
     supplement: Supplement | None = None
+
+    @property
+    def back_fen(self) -> int:
+        return self.way.fen
 
 
 async def note(work: Work, order: Order, words: str, *, actor: str = "buyer") -> None:
@@ -73,7 +78,7 @@ async def readdress(
     less_fen = order.freight_fen - freight_fen
     if await _dearer(work, order, less_fen, "freight"):
         asked = await Supplements(work).ask_address(order, to, freight_fen, figures)
-        return Changed(0, order.total_fen, asked)
+        return Changed(WayBack(), order.total_fen, asked)
     order.amend("address", work.now, actor=actor)
     order.freight_fen = freight_fen
     order.receiver, order.phone, order.region, order.detail = to.name, to.phone, to.region, to.detail
@@ -111,7 +116,7 @@ async def respec(work: Work, order: Order, line: OrderLine, sku: Sku, goods: Pro
     less_fen = line.amount_fen - (gross - discount)
     if await _dearer(work, order, less_fen, "spec"):
         asked = await Supplements(work).ask_spec(order, line, sku, discount, figures)
-        return Changed(0, order.total_fen, asked)
+        return Changed(WayBack(), order.total_fen, asked)
     order.amend(f"spec {line.spec} → {sku.label}"[:80], work.now)
     await hold.swap(work, order.id, line.sku_id, sku.id, line.quantity)
     order.goods_fen += gross - old_gross
@@ -144,12 +149,13 @@ async def _settled(work: Work, order: Order, less_fen: int) -> Changed:
     """The sums after a change: an unpaid order costs something else now, a paid one gets the difference back."""
     if order.state == "pending":
         order.recount()
-        return Changed(0, order.total_fen)
+        return Changed(WayBack(), order.total_fen)
     if less_fen:
         order.cheaper(less_fen)
         change = order.version  # counts the order's changes: each has a refund of its own
         await Refunds(work).owe_back(order.id, less_fen, "change", work.now, seq=change)
-    return Changed(less_fen, order.total_fen)
+        return Changed(await WayBackGlance(work).owed(order.id, "change", change), order.total_fen)
+    return Changed(WayBack(), order.total_fen)
 
 
 async def _travelling(work: Work, order: Order) -> list[Line]:

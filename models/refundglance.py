@@ -74,12 +74,6 @@ class RefundGlance(Glance):
         )
         return [row.out_refund_no for row in rows]
 
-    async def left_of(self, order_id: int) -> int:
-        """How much of what an order was paid with is not on its way back, in fen."""
-        left = func.coalesce(func.sum(Payment.amount_fen - Payment.refund_reserved_fen), 0)
-        row = await self.reader.one(select(left).where(Payment.order_id == order_id, Payment.state == "credited"))
-        return int(row[0]) if row is not None else 0
-
     async def waiting(self) -> tuple[int, int]:
         """How many refunds have not gone back yet and are not given up, and their sum in fen; by the cashier."""
         total = func.coalesce(func.sum(Refund.amount_fen), 0)

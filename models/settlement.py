@@ -23,7 +23,7 @@ class MoneyCameLate(Event):
     """Money came that pays nothing. `cause`: closed, twice, gone, amount, currency; it goes back in `minutes`.
 
     elsewhere: it has gone back already, by somebody's hand at the cashier's own desk. `extra`: it was to pay a
-    supplement, and the order itself is as it was.
+    supplement, and the order itself is as it was. `by_hand`: the shop has it, and no cashier.
     """
 
     order_id: int
@@ -34,6 +34,7 @@ class MoneyCameLate(Event):
     minutes: int
     transaction_id: str
     extra: bool = False
+    by_hand: bool = False
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ async def settle_trade(work: Work, trade: Trade, figures: Figures) -> Settled:
         minutes = figures.order.late_money_minutes
         await Refunds(work).owe(payment_id, trade.amount_fen, "late", work.now + timedelta(minutes=minutes))
     facts = (order.id, order.no, order.follower_id, trade.amount_fen, cause, minutes, trade.transaction_id)
-    work.tell(MoneyCameLate(*facts, extra=bill is not order))
+    work.tell(MoneyCameLate(*facts, extra=bill is not order, by_hand=trade.source == "hand"))
     if cause == "gone" or bill.state == "closing":  # nothing more is waited for
         await end(work, order, bill, bill.closed_cause or cause)
     return Settled("orphan", order)

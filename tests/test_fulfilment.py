@@ -215,7 +215,7 @@ async def test_an_order_the_shop_cannot_keep_is_cancelled_and_paid_back_in_full(
     boss, mei = await town.owner(), await customer(town, "小美")
     no = await _paid(town, mei)
     asked = (await boss.says(f"取消 {no} 缺货")).text
-    assert "¥27 会全额退给买家" in asked
+    assert "¥27 会原路退给买家" in asked
     assert "待发货" in (await mei.says(f"订单 {no}")).text
     assert "正在退给买家" in (await boss.says(f"确认 {digits(asked)}")).text
     await town.later(minutes=2)
@@ -405,7 +405,7 @@ async def test_freight_to_where_staff_send_it_costs_its_buyer_nothing_more(town:
     await freight(town, Zone(("上海市",), 1, 500), Zone(("新疆维吾尔自治区",), 1, 2000), Zone((), 1, 900))
     no = await _paid(town, mei)
     assert "运费" not in (await boss.says(f"改地址 {no} 李四 13900139000 新疆乌鲁木齐市天山区人民路1号")).text
-    assert "¥4 原路退给买家" in (await boss.says(f"改地址 {no} {ELSEWHERE}")).text
+    assert "¥4 正在退给买家" in (await boss.says(f"改地址 {no} {ELSEWHERE}")).text
     for _ in range(3):
         await town.later(minutes=2)
     assert "¥4" in told(mei)

@@ -210,3 +210,91 @@ async def test_a_sum_that_changed_before_the_digits_came_is_not_taken(town: Town
     assert await payments(town) == []
     assert "算已付款" in await collects(boss, no)
     assert not await broken(town)
+
+
+async def test_what_was_taken_by_hand_is_promised_back_by_hand_though_the_shop_has_a_cashier(town: Town) -> None:
+    boss, mei = await town.owner(), await customer(town, "小美")
+    no = number(await orders(mei, GREEN))
+    await collects(boss, no)
+    asked = (await boss.says(f"退单 {no}")).text
+    assert "¥27 由您退给买家" in asked
+    done = (await boss.says(f"确认 {digits(asked)}")).text
+    assert f"¥27 请您退给买家，退好回 已退 {no}" in done
+    await town.settles()
+    news = told(mei)
+    assert "¥27 店家会退给您" in news
+    assert not re.search("原路|零钱|银行卡", asked + done + news)
+    assert "等店家退给您" in (await mei.says("钱退了吗")).text
+    await boss.says(f"确认 {digits((await boss.says('已退')).text)}")
+    assert "零钱" not in (await mei.says("钱退了吗")).text
+    assert not await broken(town)
+
+
+async def test_a_case_of_an_order_that_was_paid_by_hand_is_promised_back_by_hand(town: Town) -> None:
+    boss, mei = await town.owner(), await customer(town, "小美")
+    no = number(await orders(mei, GREEN))
+    await collects(boss, no)
+    await town.settles()
+    told(boss)
+    part = (await boss.says(f"退 {no} 3")).text
+    assert "¥3 由您退给买家，东西留在买家那儿" in part
+    assert "¥3 请您退给买家" in (await boss.says(f"确认 {digits(part)}")).text
+    await boss.says(f"确认 {digits((await boss.says('已退')).text)}")
+    await mei.says(f"退款 {no} 不想要了")
+    asked = (await boss.says(f"同意 {no}")).text
+    assert "¥24 由您退给买家（含运费 ¥8" in asked
+    assert f"¥24 请您退给买家，退好回 已退 {no}" in (await boss.says(f"确认 {digits(asked)}")).text
+    shown = (await mei.says(f"售后 {no}")).text
+    await town.settles()
+    news = told(mei)
+    assert "¥3 店家会退给您" in news
+    assert "¥24 店家会退给您" in news
+    assert "¥24 店家会退给您" in shown
+    assert not re.search("原路|零钱|银行卡", part + asked + shown + news)
+    assert not await broken(town)
+
+
+async def test_of_an_order_paid_in_two_ways_each_part_goes_back_the_way_it_came(town: Town) -> None:
+    boss, mei = await town.owner(), await customer(town, "小美")
+    placed = await orders(mei, GREEN)
+    no = number(placed)
+    await mei.pays(placed)
+    await mei.says(f"换规格 {no} 100g")
+    await collects(boss, no)
+    await town.settles()
+    assert await payments(town) == [("callback", "credited", 2700), ("hand", "credited", 1500)]
+    part = (await boss.says(f"退 {no} 20")).text
+    assert "¥20 会原路退给买家" in part, "the oldest payment goes back first"
+    assert "¥20 正在退给买家" in (await boss.says(f"确认 {digits(part)}")).text
+    await town.settles()
+    assert "¥20 原路退回：零钱马上到账" in told(mei)
+    asked = (await boss.says(f"退单 {no}")).text
+    assert "¥7 会原路退给买家；¥15 由您退给买家" in asked
+    done = (await boss.says(f"确认 {digits(asked)}")).text
+    assert f"¥7 正在退给买家；¥15 请您退给买家，退好回 已退 {no}" in done
+    await town.settles()
+    assert "¥7 原路退回：零钱马上到账，银行卡 1–3 个工作日；¥15 店家会退给您" in told(mei)
+    assert not await broken(town)
+
+
+async def test_leaving_a_group_that_was_paid_by_hand_says_that_the_shop_gives_it_back(town: Town) -> None:
+    boss, mei = await town.owner(), await customer(town, "小美")
+    no = number(await orders(mei, "开团 A6"))
+    await collects(boss, no)
+    assert "店家会退给您" in (await mei.says("退团")).text
+    left = (await mei.says("退团")).text
+    assert "店家会退给您" in left
+    assert "原路" not in left
+    assert not await broken(town)
+
+
+async def test_freight_that_was_paid_by_hand_goes_back_by_hand_when_the_shop_sends_it_elsewhere(town: Town) -> None:
+    boss, mei = await town.owner(), await customer(town, "小美")
+    await boss.says(f"确认 {digits((await boss.says('设运费 上海 首1件5元; 首1件8元')).text)}")
+    no = number(await orders(mei, GREEN))
+    await collects(boss, no)
+    moved = (await boss.says(f"改地址 {no} 李四 13900139000 上海市浦东新区世纪大道100号")).text
+    assert f"¥3 请您退给买家，退好回 已退 {no}" in moved
+    await town.settles()
+    assert "¥3 店家会退给您" in told(mei)
+    assert not await broken(town)

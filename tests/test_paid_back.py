@@ -142,7 +142,7 @@ async def test_who_cancels_an_order_confirms_what_will_go_back(town: Town) -> No
     await money_goes(town)
     town.stage.cashier.refund_seconds = 36_000
     await confirms(boss, f"退 {no} 10")
-    assert "¥36 会全额退给买家" in (await boss.says(f"取消 {no} 缺货")).text
+    assert "¥36 会原路退给买家" in (await boss.says(f"取消 {no} 缺货")).text
     await confirms(boss, f"取消 {no} 缺货")
     assert [fen for fen, _ in await refunds(town)] == [3000, 1000, 3600]
 

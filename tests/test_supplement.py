@@ -130,7 +130,7 @@ async def test_what_is_cancelled_afterwards_goes_back_out_of_both_payments(town:
     await mei.pays(heard)
     await town.settles()
     asking = (await boss.says(f"取消 {no} 缺货")).text
-    assert "¥42 会全额退给买家" in asking
+    assert "¥42 会原路退给买家" in asking
     await boss.says(f"确认 {asking.rsplit('确认 ', 1)[1][:4]}")
     assert await all_back(town) == 4200
     assert await rows(town, Refund.payment_id, Refund.amount_fen, Refund.state) == [

@@ -21,13 +21,14 @@ from handlers.intents import (
 )
 from handlers.replies import Choice, Reply, ask, confirm, listing, reply
 from handlers.routing import Hearing, shop
-from models.aftersale import Case, CaseNotNow, NoSuchCase, unsent
+from models.aftersale import REASON, Case, CaseNotNow, NoSuchCase, unsent
 from models.aftersaleglance import CaseGlance, CaseSeen
 from models.figures import Figures
 from models.order import NotNow, Order, OrderLine, Orders
 from models.orderglance import OrderGlance, OrderSeen
 from models.product import Products, touch
 from models.remedy import Remedies, freight_back
+from models.wayback import WayBack, WayBackGlance
 
 ANSWERABLE = ("applied", "agreed", "returned")
 WAITING, ROWS = 40, 6
@@ -64,7 +65,9 @@ async def _named(wish: _W, cases: CaseGlance, *states: str) -> _W | Reply:
 
 @shop.on("同意 {order}", "同意 {order} {line}", "agree {order}")  # 同意 alone may be a buyer's: `take_offer`
 @shop.on("收到退货 {order}", "收到退货 {order} {line}", "收到退货")
-async def agree(said: AgreeCase, orders: OrderGlance, cases: CaseGlance, figures: Figures) -> Reply:
+async def agree(
+    said: AgreeCase, orders: OrderGlance, cases: CaseGlance, ways: WayBackGlance, figures: Figures
+) -> Reply:
     """Reads back what is granted: what goes back, or where it is to be sent; four digits confirm it."""
     wish = await _named(said, cases, *ANSWERABLE)
     if isinstance(wish, Reply):
@@ -77,7 +80,9 @@ async def agree(said: AgreeCase, orders: OrderGlance, cases: CaseGlance, figures
     if len(found) > 1 and {case.kind for case in found} != {"refund"}:
         return _which(found, wish)
     act = AgreeNow(order.no, tuple(case.id for case in found), sum(case.steps for case in found))
-    facts = {"cases": found, "freight_fen": freight_back(order, order.lines, found), "figures": figures.service}
+    freight_fen = freight_back(order, order.lines, found)
+    way = await ways.coming(order.id, sum(case.amount_fen for case in found) + freight_fen)
+    facts = {"cases": found, "freight_fen": freight_fen, "way": way, "figures": figures.service}
     return confirm("aftersale/agree", act, _digits(), order=order, **facts).now_seen("order", order.no)
 
 
@@ -87,7 +92,7 @@ def changed_since(wish: AgreeNow, held: list[Case]) -> bool:
 
 
 @shop.on()
-async def agree_now(wish: AgreeNow, orders: Orders, cases: Remedies, figures: Figures) -> Reply:
+async def agree_now(wish: AgreeNow, orders: Orders, cases: Remedies, ways: WayBackGlance, figures: Figures) -> Reply:
     """Confirmed: granted, or paid for what has come back."""
     order = await orders.hold_any(wish.order)
     held = [case for case in await cases.open_of(order.id) if case.id in wish.cases]
@@ -98,8 +103,8 @@ async def agree_now(wish: AgreeNow, orders: Orders, cases: Remedies, figures: Fi
             await cases.agree(order, case, figures, actor="staff")
         else:
             await cases.pay(order, case, actor="staff")
-    fen = sum(case.amount_fen + case.freight_fen for case in held if case.state in ("refunding", "done"))
-    return reply("aftersale/agreed", Choice("售后", ListCases()), order=order.no, fen=fen, kind=held[0].kind)
+    way = await ways.owed(order.id, REASON, *wish.cases)
+    return reply("aftersale/agreed", Choice("售后", ListCases()), order=order.no, way=way, kind=held[0].kind)
 
 
 # -- no --------------------------------------------------------------------------------------------------
@@ -160,7 +165,7 @@ def _which_line(order: OrderSeen, places: list[int], act: Intent) -> Reply:
     "退 {fen} {reason}",
     "give back {order} {fen}",
 )
-async def give_part(said: GivePart, orders: OrderGlance, cases: CaseGlance) -> Reply:
+async def give_part(said: GivePart, orders: OrderGlance, cases: CaseGlance, ways: WayBackGlance) -> Reply:
     """A part of the money: proposed where its buyer wants something else, else paid back; four digits."""
     wish = await _named(said, cases, "applied")
     if isinstance(wish, Reply):
@@ -175,11 +180,14 @@ async def give_part(said: GivePart, orders: OrderGlance, cases: CaseGlance) -> R
     proposed = case is not None and not (case.kind == "part" and case.amount_fen <= wish.fen)
     act = GivePartNow(order.no, place, wish.fen, reason)
     facts = {"line": order.lines[place - 1].words, "fen": wish.fen, "proposed": proposed, "reason": reason}
+    facts["way"] = await ways.coming(order.id, wish.fen)
     return confirm("aftersale/give_part", act, _digits(), order=order.no, **facts).now_seen("order", order.no)
 
 
 @shop.on()
-async def give_part_now(wish: GivePartNow, orders: Orders, cases: Remedies, figures: Figures, now: datetime) -> Reply:
+async def give_part_now(
+    wish: GivePartNow, orders: Orders, cases: Remedies, ways: WayBackGlance, figures: Figures
+) -> Reply:
     """Confirmed: paid back, or proposed to the buyer."""
     order, line, case = await _held(wish.order, wish.line, orders, cases)
     if case is None:
@@ -191,7 +199,7 @@ async def give_part_now(wish: GivePartNow, orders: Orders, cases: Remedies, figu
         await cases.grant_part(order, case, wish.fen, figures)
     else:
         await cases.propose(order, case, "part", figures, fen=wish.fen)
-    return _done(order, case, fen=wish.fen)
+    return _done(order, case, await ways.owed(order.id, REASON, case.id))
 
 
 @shop.on(
@@ -241,12 +249,12 @@ async def resend_now(wish: ResendNow, orders: Orders, cases: Remedies, figures: 
         raise NotNow(order=order.no, state=order.state, word=order.word, act="resend")
     if case is not None and case.kind != "resend":
         await cases.propose(order, case, "resend", figures, pieces=wish.pieces)
-        return _done(order, case)
+        return _done(order, case, WayBack())
     if case is None:
         case = await cases.apply(order, line, figures, kind="resend", reason="shop", pieces=wish.pieces, actor="staff")
     case.pieces = wish.pieces
     await cases.agree(order, case, figures, actor="staff")
-    return _done(order, case)
+    return _done(order, case, WayBack())
 
 
 async def _held(no: str, place: int, orders: Orders, cases: Remedies) -> tuple[Order, OrderLine, Case | None]:
@@ -262,8 +270,8 @@ async def _held(no: str, place: int, orders: Orders, cases: Remedies) -> tuple[O
     return order, line, last if last is not None and last.open else None
 
 
-def _done(order: Order, case: Case, fen: int = 0) -> Reply:
-    facts = {"order": order.no, "offer": case.offer, "kind": case.kind, "fen": fen}
+def _done(order: Order, case: Case, way: WayBack) -> Reply:
+    facts = {"order": order.no, "offer": case.offer, "kind": case.kind, "way": way}
     return reply("aftersale/arranged", Choice("售后", ListCases()), **facts).now_seen("order", order.no)
 
 

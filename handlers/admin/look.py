@@ -82,7 +82,7 @@ async def send_elsewhere(
     await work.session.flush()
     after = await glance.any_by_no(order.no)
     steps = (Choice("看订单", ShowOrder(after.no)), Choice("人工", Person()))
-    told = reply("second/moved", *steps, order=after, back_fen=changed.back_fen)
+    told = reply("second/moved", *steps, order=after, way=changed.way)
     post.tell(after.follower_id, told, key=f"moved:{after.no}:{now:%Y%m%d%H%M%S}")
-    facts = {"where": to.one_line(), "back_fen": changed.back_fen, "packed": packed}
+    facts = {"where": to.one_line(), "way": changed.way, "packed": packed}
     return reply("admin/moved", Choice("待发货", ListToShip()), order=after, **facts).now_seen("order", after.no)

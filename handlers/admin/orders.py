@@ -31,10 +31,10 @@ from models.orderglance import OrderGlance, OrderSeen
 from models.parcel import Parcels
 from models.payment import Attempts
 from models.refund import Refunds
-from models.refundglance import RefundGlance
 from models.remedy import Remedies
 from models.request import ChangeRequest, NothingAsked, RequestGlance, Requests
 from models.staff import Role
+from models.wayback import WayBack, WayBackGlance
 
 PAGE, MANY = 4, 8
 WISHES = 3
@@ -91,7 +91,7 @@ async def label(
     seen = await glance.any_by_no(order.no)
     if wishes:
         kinds = [one.kind for one in wishes]
-        said = reply("second/granted", order=seen, kinds=kinds, back_fen=changed.back_fen if changed else 0)
+        said = reply("second/granted", order=seen, kinds=kinds, way=changed.way if changed else WayBack())
         post.tell(order.follower_id, said, key=f"granted:{wishes[0].id}:{now:%Y%m%d%H%M%S}", patient=True)
     new = [one.kind for one in wishes]
     wanted = (await cases.open_in([seen.id])).get(seen.id, [])
@@ -228,16 +228,16 @@ async def hand_out(wish: HandOut, orders: Orders, glance: OrderGlance, cases: Re
 @shop.on(
     "取消 {order} {reason}", "退单 {order} {reason}", "退单 {order}", "退单", "void {order} {reason}", "void {order}"
 )
-async def seller_cancel(wish: SellerCancel, orders: OrderGlance, refunds: RefundGlance) -> Reply:
+async def seller_cancel(wish: SellerCancel, orders: OrderGlance, ways: WayBackGlance) -> Reply:
     """Shows what goes back to whom; four digits confirm it."""
     if not wish.order:
         return _which(wish, (await orders.to_ship("", PAGE))[0], "orders/which")
     order = await orders.any_by_no(wish.order)
     _cancellable(order)
-    back_fen = await refunds.left_of(order.id)
+    way = await ways.coming(order.id)
     now = SellerCancelNow(order.no, wish.reason.strip()[:40])
     digits = f"{secrets.randbelow(9000) + 1000}"
-    return confirm("admin/cancel", now, digits, order=order, back_fen=back_fen, reason=now.reason)
+    return confirm("admin/cancel", now, digits, order=order, way=way, reason=now.reason)
 
 
 def _cancellable(order: OrderSeen) -> None:
@@ -252,6 +252,7 @@ async def seller_cancel_now(
     glance: OrderGlance,
     attempts: Attempts,
     refunds: Refunds,
+    ways: WayBackGlance,
     post: Post,
     now: datetime,
 ) -> Reply:
@@ -259,7 +260,6 @@ async def seller_cancel_now(
     order = await orders.hold_any(wish.order)
     _cancellable(await glance.by_id(order.id))
     cause = f"seller:{wish.reason}"
-    back_fen = 0
     if order.state in UNPAID:
         attempt = await attempts.open_of(order.id)
         if attempt is None:
@@ -269,6 +269,6 @@ async def seller_cancel_now(
             post.send(CloseTrade(attempt.out_trade_no), key=f"close:{attempt.out_trade_no}:seller")
     else:
         await orders.undo(order, cause, actor="staff")
-        owed = await refunds.owe_all(order.id, "seller", now)
-        back_fen = sum(refund.amount_fen for refund in owed)
-    return reply("admin/cancelled", Choice("待发货", ListToShip()), no=order.no, back_fen=back_fen, state=order.state)
+        await refunds.owe_all(order.id, "seller", now)
+    way = await ways.owed(order.id, "seller")
+    return reply("admin/cancelled", Choice("待发货", ListToShip()), no=order.no, way=way, state=order.state)
