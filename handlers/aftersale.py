@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 
-from handlers.asking import Intent, remembered
+from handlers.asking import Intent
 from handlers.intents import (
     AgreeCase,
     AskBack,
     CancelQuestion,
+    LeaveGroup,
     ListCases,
     ListOrders,
     Person,
@@ -21,7 +23,7 @@ from handlers.intents import (
     WithdrawCase,
 )
 from handlers.replies import Choice, Post, Reply, ask, listing, reply
-from handlers.routing import shop
+from handlers.routing import Hearing, shop
 from models import carrier
 from models.aftersale import REASON, Case, Cases, NoSuchCase
 from models.aftersaleglance import CaseGlance, CaseSeen
@@ -33,8 +35,18 @@ from models.remedy import Remedies, freight_back
 from models.staff import Role, StaffGlance, StaffRoom
 from models.talk import Talking
 from models.wayback import WayBackGlance
+from models.words import bare, unfill
 
 PAGE = 6
+_BEFORE = "(?:那|就|我|还是|要不|算了|算啦|没事了?|不好意思)*"
+_SEND_IT = "(?:(?:就|快|请|麻烦|还是|直接|照常|继续|给我|你们)*(?:发货?|寄)(?:给我|出来?|吧|了)*)?"
+_DROPS = re.compile(
+    f"{_BEFORE}(?:取消|撤[销回掉了]?)(?:一?下|了)?(?:这个|那个|我的|刚才的?)*(?:(?:退款|退货|售后)(?:的?申请)?|申请)(?:了|吧|啦)*{_SEND_IT}"
+    f"|{_BEFORE}又想?要了?{_SEND_IT}"
+)
+_NO_MORE = re.compile(
+    f"{_BEFORE}(?:先|暂时)?(?:不退(?:[款货钱]?[了啦])?|(?:不用|不要|不想|不必|不需要|别)(?:再|给我|帮我)*退[款货钱]?(?:了|吧|啦)*){_SEND_IT}"
+)
 
 
 # -- how it stands ---------------------------------------------------------------------------------------
@@ -111,22 +123,57 @@ async def _mine(no: str, place: int, me: Follower, glance: CaseGlance, *states: 
 
 
 @shop.on("撤回 {order}", "撤回售后 {order}", "不退了 {order}", "撤回售后", "撤回申请")
-@shop.on("不退了", "不退货了", "撤回", bare=1)
+@shop.on("撤回", bare=1)
+@shop.on("不退了", "不退货了", bare=2)
 async def withdraw(
     wish: WithdrawCase, me: Follower, talk: Talking, glance: CaseGlance, orders: Orders, cases: Remedies, now: datetime
 ) -> Reply | Intent:
-    """The buyer lets it drop, as long as nothing has gone back; 不退了 is first of all a no to what was just asked."""
-    asked = talk.asked(now)
-    if wish.bare and asked is not None and not isinstance(remembered(asked["intent"]), TakeOffer):
+    """The buyer lets it drop, as long as nothing has gone back.
+
+    What is `bare` is first of all a no to whatever goes back in what was just asked; 2: where nothing is to be
+    withdrawn, it is no more than a no.
+    """
+    if wish.bare and _going_back(talk, now):
         return CancelQuestion()
     found = await _mine(wish.order, wish.line, me, glance, "applied", "agreed")
+    if not found and wish.bare:  # on screen is another order
+        found = await _mine("", 0, me, glance, "applied", "agreed")
     if isinstance(found, list):
         if not found:
-            return reply("aftersale/nothing_to_withdraw", Choice("我的订单", ListOrders()))
+            return await _too_late(me, glance) or _nothing(wish, talk, now)
         return listing("aftersale/which_case", [Choice(c.line, WithdrawCase(c.no, c.place)) for c in found], order="")
     order, case = await _held(found.id, orders, cases)
     await cases.withdraw(order, case, actor="buyer")
     return reply("aftersale/withdrawn", Choice("看订单", ShowOrder(order.no)), case=found).now_seen("order", order.no)
+
+
+def _going_back(talk: Talking, now: datetime) -> bool:
+    """Whether it is being asked what is to go back, or whether one leaves a group."""
+    asked = talk.asked(now)
+    offered = [one.get("verb") for one in talk.offered] if talk.fresh(now) else []
+    return AskBack.verb in offered or (asked is not None and asked["intent"]["verb"] in (AskBack.verb, LeaveGroup.verb))
+
+
+async def _too_late(me: Follower, glance: CaseGlance) -> Intent | None:
+    """What is on its way, goods or money, is not held up any more: how it stands is shown."""
+    under_way = await _mine("", 0, me, glance, "returned", "refunding")
+    case = under_way[0] if isinstance(under_way, list) and under_way else under_way
+    return ShowCase(case.no, case.place) if isinstance(case, CaseSeen) else None
+
+
+def _nothing(wish: WithdrawCase, talk: Talking, now: datetime) -> Reply | Intent:
+    if wish.bare == 2 or (wish.bare and talk.asked(now) is not None):
+        return CancelQuestion()
+    return reply("aftersale/nothing_to_withdraw", Choice("我的订单", ListOrders()))
+
+
+@shop.cue(94)
+def let_it_drop(hearing: Hearing) -> Intent | None:
+    """算了不退了, 取消退款, 我又想要了, 别退了给我发货吧: before what is asked reads 退了 in it, and before topics."""
+    said = bare(unfill(hearing.said))
+    if "?" in hearing.said or not (_DROPS.fullmatch(said) or _NO_MORE.fullmatch(said)):
+        return None
+    return WithdrawCase(hearing.talk.shown("order", hearing.now), bare=2 if _NO_MORE.fullmatch(said) else 1)
 
 
 async def _held(case_id: int, orders: Orders, cases: Cases) -> tuple[Order, Case]:

@@ -674,6 +674,56 @@ async def test_the_buyer_lets_it_drop_and_may_complain_again(town: Town) -> None
 
 
 @here
+async def test_an_application_is_dropped_in_any_words_that_say_so(town: Town) -> None:
+    """算了不退了 was answered 好的, and the application went on."""
+    mei = await customer(town, "小美")
+    no = await paid(town, mei)
+    drops = "算了不退了|取消退款|撤销退款|撤回退款|不退款了|不用退了|别退了|取消申请|我又想要了|算了 不退了，给我发货吧"
+    for words in drops.split("|"):
+        await mei.says(f"退款 {no} 不想要了")
+        assert "撤回了" in (await mei.says(words)).text, words
+        assert (await states(town))[-1] == "withdrawn", words
+    await mei.says(f"退款 {no} 不想要了")
+    for words in ("取消退款？", "能取消退款吗", "不退款就投诉", "怎么还不退款", "算了"):
+        await mei.says(words)
+        assert (await states(town))[-1] == "applied", words
+    assert not await broken(town)
+
+
+@here
+async def test_not_going_on_with_a_question_about_money_back_withdraws_nothing_else(town: Town) -> None:
+    boss, mei = await town.owner(), await customer(town, "小美")
+    first = await paid(town, mei)
+    await mei.says(f"退款 {first} 不想要了")
+    second = await arrived(town, boss, mei)
+    for asked in (f"退款 {second}", f"退款 {second} 坏了"):
+        for words in ("算了不退了", "不退了", "取消退款"):
+            await mei.says(asked)
+            assert "先不弄" in (await mei.says(words)).text, (asked, words)
+            assert await states(town) == ["applied"], (asked, words)
+    await mei.says("买 A2")
+    assert "撤回了" in (await mei.says("算了不退了")).text, "a question about something else is no refuge"
+    assert (await mei.says("算了不退了")).text == "好的。", "nothing is open: it is no more than a no"
+    assert "没有可以撤回的" in (await mei.says("取消退款")).text
+
+
+@here
+async def test_letting_drop_what_is_under_way_already_shows_how_it_stands(town: Town) -> None:
+    boss, mei = await town.owner(), await customer(town, "小美")
+    no = await paid(town, mei)
+    await mei.says(f"退款 {no} 不想要了")
+    await confirms(boss, f"同意 {no}")
+    for words in ("算了不退了", "取消退款"):
+        assert "¥27 原路退回" in (await mei.says(words)).text, words
+    later = await arrived(town, boss, mei)
+    await mei.says(f"退款 {later} 不想要了")
+    await confirms(boss, f"同意 {later}")
+    await mei.says("寄回")
+    assert "撤回了" in (await mei.says("不退了")).text, "the number is asked for what is not sent back after all"
+    assert not await broken(town)
+
+
+@here
 async def test_a_complaint_comes_in_time(town: Town) -> None:
     boss, mei = await town.owner(), await customer(town, "小美")
     no = await arrived(town, boss, mei)
