@@ -22,6 +22,7 @@ FEATURES = (
     "fulfilment",
     "complaint",
     "aftersale",
+    "sendback",
     "casenews",
     "again",
     "groupbuy",

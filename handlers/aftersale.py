@@ -16,7 +16,6 @@ from handlers.intents import (
     Person,
     ReopenCase,
     SayAbout,
-    SendBack,
     ShowCase,
     ShowOrder,
     TakeOffer,
@@ -24,12 +23,10 @@ from handlers.intents import (
 )
 from handlers.replies import Choice, Post, Reply, ask, listing, reply
 from handlers.routing import Hearing, shop
-from models import carrier
-from models.aftersale import REASON, Case, Cases, NoSuchCase
+from models.aftersale import REASON
 from models.aftersaleglance import CaseGlance, CaseSeen
 from models.figures import Figures
 from models.follower import Follower, Me
-from models.order import Order, Orders
 from models.orderglance import OrderGlance
 from models.remedy import Remedies, freight_back
 from models.staff import Role, StaffGlance, StaffRoom
@@ -38,6 +35,7 @@ from models.wayback import WayBackGlance
 from models.words import bare, unfill
 
 PAGE = 6
+_ASKS = re.compile("[?吗么呢嘛]")
 _BEFORE = "(?:那|就|我|还是|要不|算了|算啦|没事了?|不好意思)*"
 _SEND_IT = "(?:(?:就|快|请|麻烦|还是|直接|照常|继续|给我|你们)*(?:发货?|寄)(?:给我|出来?|吧|了)*)?"
 _DROPS = re.compile(
@@ -112,21 +110,11 @@ def _steps(case: CaseSeen) -> list[Choice]:
     return [Choice("看订单", ShowOrder(case.no))]
 
 
-async def _mine(no: str, place: int, me: Follower, glance: CaseGlance, *states: str) -> CaseSeen | list[CaseSeen]:
-    """The one case that is meant, among those in these states; else all of them."""
-    found = [
-        case
-        for case in await glance.of_follower(me.id, 20)
-        if case.state in states and no in ("", case.no) and place in (0, case.place)
-    ]
-    return found[0] if len(found) == 1 else found
-
-
 @shop.on("撤回 {order}", "撤回售后 {order}", "不退了 {order}", "撤回售后", "撤回申请")
 @shop.on("撤回", bare=1)
 @shop.on("不退了", "不退货了", bare=2)
 async def withdraw(
-    wish: WithdrawCase, me: Follower, talk: Talking, glance: CaseGlance, orders: Orders, cases: Remedies, now: datetime
+    wish: WithdrawCase, me: Follower, talk: Talking, glance: CaseGlance, cases: Remedies, now: datetime
 ) -> Reply | Intent:
     """The buyer lets it drop, as long as nothing has gone back.
 
@@ -135,14 +123,14 @@ async def withdraw(
     """
     if wish.bare and _going_back(talk, now):
         return CancelQuestion()
-    found = await _mine(wish.order, wish.line, me, glance, "applied", "agreed")
+    found = await glance.meant(me.id, wish.order, wish.line, "applied", "agreed")
     if not found and wish.bare:  # on screen is another order
-        found = await _mine("", 0, me, glance, "applied", "agreed")
+        found = await glance.meant(me.id, "", 0, "applied", "agreed")
     if isinstance(found, list):
         if not found:
             return await _too_late(me, glance) or _nothing(wish, talk, now)
         return listing("aftersale/which_case", [Choice(c.line, WithdrawCase(c.no, c.place)) for c in found], order="")
-    order, case = await _held(found.id, orders, cases)
+    order, case = await cases.held(found.id)
     await cases.withdraw(order, case, actor="buyer")
     return reply("aftersale/withdrawn", Choice("看订单", ShowOrder(order.no)), case=found).now_seen("order", order.no)
 
@@ -156,7 +144,7 @@ def _going_back(talk: Talking, now: datetime) -> bool:
 
 async def _too_late(me: Follower, glance: CaseGlance) -> Intent | None:
     """What is on its way, goods or money, is not held up any more: how it stands is shown."""
-    under_way = await _mine("", 0, me, glance, "returned", "refunding")
+    under_way = await glance.meant(me.id, "", 0, "returned", "refunding")
     case = under_way[0] if isinstance(under_way, list) and under_way else under_way
     return ShowCase(case.no, case.place) if isinstance(case, CaseSeen) else None
 
@@ -171,18 +159,9 @@ def _nothing(wish: WithdrawCase, talk: Talking, now: datetime) -> Reply | Intent
 def let_it_drop(hearing: Hearing) -> Intent | None:
     """算了不退了, 取消退款, 我又想要了, 别退了给我发货吧: before what is asked reads 退了 in it, and before topics."""
     said = bare(unfill(hearing.said))
-    if "?" in hearing.said or not (_DROPS.fullmatch(said) or _NO_MORE.fullmatch(said)):
+    if _ASKS.search(hearing.said) or not (_DROPS.fullmatch(said) or _NO_MORE.fullmatch(said)):
         return None
     return WithdrawCase(hearing.talk.shown("order", hearing.now), bare=2 if _NO_MORE.fullmatch(said) else 1)
-
-
-async def _held(case_id: int, orders: Orders, cases: Cases) -> tuple[Order, Case]:
-    """The order, then its case, both locked."""
-    order = await orders.hold_id(await cases.order_of(case_id))
-    case = await cases.by_id(case_id)
-    if case is None:
-        raise NoSuchCase(order=order.no)
-    return order, case
 
 
 @shop.on("接受 {order}", "接受", "同意")
@@ -190,7 +169,6 @@ async def take_offer(
     wish: TakeOffer,
     me: Follower,
     glance: CaseGlance,
-    orders: Orders,
     cases: Remedies,
     ways: WayBackGlance,
     staff: StaffRoom,
@@ -198,7 +176,7 @@ async def take_offer(
     now: datetime,
 ) -> Reply | Intent:
     """The buyer's yes to what the shop has proposed; a no leaves the case as it was. 同意 may be the shop's own."""
-    mine = await _mine(wish.order, wish.line, me, glance, "applied")
+    mine = await glance.meant(me.id, wish.order, wish.line, "applied")
     offers = [case for case in (mine if isinstance(mine, list) else [mine]) if case.offer]
     if not offers and not wish.word and await staff.role_of(me.id) >= AgreeCase.role:
         return AgreeCase(wish.order)
@@ -206,7 +184,7 @@ async def take_offer(
         return reply("aftersale/no_offer", Choice("售后进度", ListCases()))
     if len(offers) > 1:
         return listing("aftersale/which_case", [Choice(c.line, ShowCase(c.no, c.place)) for c in offers], order="")
-    order, case = await _held(offers[0].id, orders, cases)
+    order, case = await cases.held(offers[0].id)
     seen = offers[0]
     if wish.word == "no":
         case.decline(order, now, now + figures.silence)
@@ -215,35 +193,6 @@ async def take_offer(
     await cases.agree(order, case, figures, actor="buyer", cause="offer")
     way = await ways.owed(order.id, REASON, case.id)
     said = reply("aftersale/taken", Choice("看订单", ShowOrder(order.no)), case=seen, way=way)
-    return said.now_seen("order", order.no)
-
-
-@shop.on(
-    "寄回 {order} {carrier} {tracking}",
-    "寄回 {order} {tracking}",
-    "寄回 {carrier} {tracking}",
-    "寄回 {tracking}",
-    "寄回",
-)
-async def send_back(
-    wish: SendBack, me: Follower, glance: CaseGlance, orders: Orders, cases: Remedies, figures: Figures, now: datetime
-) -> Reply:
-    """The goods are on their way back, under this number."""
-    found = await _mine(wish.order, wish.line, me, glance, "agreed")
-    returns = [case for case in (found if isinstance(found, list) else [found]) if case.kind == "return"]
-    if not returns:
-        return reply("aftersale/nothing_to_return", Choice("售后进度", ListCases()))
-    if not wish.tracking:
-        return ask("aftersale/which_number", wish.filled(order=returns[0].no), "tracking", case=returns[0])
-    if len(returns) > 1:
-        rows = [Choice(c.line, wish.filled(order=c.no, line=c.place)) for c in returns]
-        return listing("aftersale/which_case", rows, order="")
-    order, case = await _held(returns[0].id, orders, cases)
-    fits = carrier.of_number(wish.tracking)
-    name = wish.carrier or (fits[0] if len(fits) == 1 else "")
-    number = f"{name} {wish.tracking}".strip()
-    case.send_back(order, number, now, now + figures.waiting_for_return)
-    said = reply("aftersale/on_its_way", Choice("售后进度", ShowCase(order.no)), case=returns[0], number=number)
     return said.now_seen("order", order.no)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Annotated, get_args
 
@@ -29,11 +30,18 @@ from models.staff import Role
 from models.words import numeral, quantity
 
 ALL_PIECES = 9999
+_TRACKING = r"[a-z]{0,4}[0-9][0-9a-z-]{2,24}"
 
 
 def _sku(text: str) -> str:
     code, dash, place = text.partition("-")
     return str(get_args(ProductCode)[1].parse(code)) + dash + place
+
+
+def _tracking(text: str) -> str:
+    if not re.fullmatch(_TRACKING, text):
+        raise ValueError(text)
+    return text.upper()
 
 
 def _ticket(text: str) -> str:
@@ -64,7 +72,7 @@ Carrier = Annotated[str, Slot("carrier", "|".join(carrier.WORDS), carrier.named,
 Reason = Annotated[str, Slot("reason", r".+", str, 3)]
 Remedy = Annotated[str, Slot("remedy", r".+", str, 3)]
 Pieces = Annotated[int, Slot("pieces", r".{1,8}", _pieces, 2)]
-Tracking = Annotated[str, Slot("tracking", r"[a-z]{0,4}[0-9][0-9a-z-]{2,24}", str.upper, 1)]
+Tracking = Annotated[str, Slot("tracking", _TRACKING, _tracking, 1)]
 
 
 # fmt: off
@@ -226,7 +234,9 @@ class WithdrawCase(Coded, verb="withdraw", changes=True, personal=True): order: 
 @dataclass(frozen=True)
 class TakeOffer(Coded, verb="takeoffer", changes=True, personal=True): order: OrderNo = ""; line: Number = 0; word: YesNo = ""
 @dataclass(frozen=True)
-class SendBack(Intent, verb="sendback", changes=True, personal=True): order: OrderNo = ""; carrier: Carrier = ""; tracking: Tracking = ""; line: Number = 0
+class SendBack(Intent, verb="sendback", changes=True, personal=True): order: OrderNo = ""; carrier: Carrier = ""; tracking: Tracking = ""; line: Number = 0; bare: int = 0
+@dataclass(frozen=True)
+class WayOfReturn(Coded, verb="wayofreturn", personal=True): topic: str = ""
 @dataclass(frozen=True)
 class ShowPicture(Intent, verb="picture", changes=True, personal=True): media_id: str = ""
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Mapped, WriteOnlyMapped, mapped_column, relationship
 from models.base import Base, Event, Guarded, Invariant, Moment, Refusal, Shelf
 from models.evidence import PICTURES, Evidence
 from models.figures import Figures
-from models.order import NotNow, Order, OrderLine
+from models.order import NotNow, Order, OrderLine, Orders
 from models.pricing import of_pieces
 from models.refund import Refund
 from models.seal import Sealed
@@ -260,6 +260,14 @@ class Cases(Shelf[Case]):
         if row is None:
             raise NoSuchCase(order="")
         return int(row.order_id)
+
+    async def held(self, case_id: int) -> tuple[Order, Case]:
+        """The order, then its case, both locked. Raises NoSuchCase."""
+        order = await Orders(self.work).hold_id(await self.order_of(case_id))
+        case = await self.by_id(case_id)
+        if case is None:
+            raise NoSuchCase(order=order.no)
+        return order, case
 
     async def of_refund(self, out_refund_no: str) -> int | None:
         """The id of the case whose money this refund is a part of, once all of it has gone back."""

@@ -149,6 +149,15 @@ class CaseGlance(Glance):
         seen = await self._whole(rows)
         return sorted(seen, key=lambda case: not case.open)[:limit]
 
+    async def meant(self, follower_id: int, no: str, place: int, *states: str) -> CaseSeen | list[CaseSeen]:
+        """This person's one case in these states, of the order and line if named (else "", 0); else all of them."""
+        found = [
+            case
+            for case in await self.of_follower(follower_id, 20)
+            if case.state in states and no in ("", case.no) and place in (0, case.place)
+        ]
+        return found[0] if len(found) == 1 else found
+
     async def of_order(self, order_id: int) -> list[CaseSeen]:
         """The newest case of each line of an order, in the order of its lines."""
         rows = await self.reader.all(_READ.where(Case.order_id == order_id).order_by(Case.line_id, Case.id))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from models.base import Invariant
+from models.words import has_phone
 
 # (name, other names, pattern of its parcel numbers); digits alone fit several carriers, and then the clerk is asked.
 CARRIERS: tuple[tuple[str, tuple[str, ...], str], ...] = (
@@ -21,6 +22,7 @@ CARRIERS: tuple[tuple[str, tuple[str, ...], str], ...] = (
 NAMES = tuple(name for name, _, _ in CARRIERS)
 _CALLED = {word: name for name, others, _ in CARRIERS for word in (name, *others)}
 WORDS = tuple(sorted(_CALLED, key=len, reverse=True))
+_AMONG = re.compile(r"(?<![0-9a-z])(?=[0-9a-z-]*[0-9]{6})[a-z]{0,4}[0-9][0-9a-z-]{7,24}(?![0-9a-z])")
 
 
 def named(word: str) -> str:
@@ -31,6 +33,16 @@ def named(word: str) -> str:
 def of_number(tracking: str) -> list[str]:
     """The carriers whose numbers look like this one."""
     return [name for name, _, pattern in CARRIERS if re.fullmatch(pattern, tracking)]
+
+
+def spotted(said: str) -> tuple[str, str, str] | None:
+    """Carrier ("" where none is named), parcel number and the other words of plain words that hold one."""
+    found = None if has_phone(said) else _AMONG.search(said)
+    if found is None:
+        return None
+    rest = f"{said[: found.start()]} {said[found.end() :]}"
+    word = next((word for word in WORDS if word in rest), "")
+    return named(word), found[0].upper(), rest.replace(word, "")
 
 
 INVARIANTS: tuple[Invariant, ...] = ()

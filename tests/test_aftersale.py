@@ -684,7 +684,7 @@ async def test_an_application_is_dropped_in_any_words_that_say_so(town: Town) ->
         assert "撤回了" in (await mei.says(words)).text, words
         assert (await states(town))[-1] == "withdrawn", words
     await mei.says(f"退款 {no} 不想要了")
-    for words in ("取消退款？", "能取消退款吗", "不退款就投诉", "怎么还不退款", "算了"):
+    for words in ("取消退款？", "取消退款吗", "能取消退款吗", "不退款就投诉", "怎么还不退款", "算了"):
         await mei.says(words)
         assert (await states(town))[-1] == "applied", words
     assert not await broken(town)
@@ -776,6 +776,82 @@ async def test_a_shop_that_says_nothing_for_two_days_has_agreed(town: Town) -> N
     assert await refunds(town) == [(2700, "done")]
     assert "一直没有答复" in told(boss) + (await boss.says("今日")).text
     assert not await broken(town)
+
+
+async def to_send_back(town: Town, boss: Follower, mei: Follower) -> str:
+    """An order that arrived and may be sent back: its number."""
+    no = await arrived(town, boss, mei)
+    await mei.says(f"退款 {no} 不想要了")
+    await confirms(boss, f"同意 {no}")
+    await town.settles()
+    told(mei)
+    return no
+
+
+@here
+async def test_the_parcel_that_goes_back_is_told_in_any_words_that_hold_its_number(town: Town) -> None:
+    """退货单号 SF… showed the order, and 已经寄出 顺丰SF… was told which carriers there are."""
+    boss, mei = await town.owner(), await customer(town, "小美")
+    for words in (
+        "寄回去了 SF1234567891",
+        "退货单号 SF1234567891",
+        "已经寄出 顺丰SF1234567891",
+        "我寄回了，单号SF1234567891",
+        "SF1234567891",
+        "顺丰 SF1234567891",
+    ):
+        await to_send_back(town, boss, mei)
+        assert "由 顺丰 SF1234567891 寄回" in (await mei.says(words)).text, words
+        assert (await states(town))[-1] == "returned", words
+        assert "退货 顺丰 SF1234567891 在路上" in (await mei.says("寄回去了 SF1234567891")).text, "said twice"
+        await confirms(boss, "收到退货")
+        await money_goes(town)
+    assert not await broken(town)
+
+
+@here
+async def test_a_number_is_asked_for_until_one_is_said_and_means_nothing_where_nothing_goes_back(town: Town) -> None:
+    boss, mei = await town.owner(), await customer(town, "小美")
+    no = await arrived(town, boss, mei)
+    assert f"订单 {no}" in (await mei.says("SF1234567890")).text, "its own parcel"
+    assert "没有等您寄回的货" in (await mei.says("寄回去了 SF1234567891")).text
+    assert "发货 单号 顺丰" in (await boss.says("已经寄出 顺丰SF1234567891")).text, "staff send things out"
+    await to_send_back(town, boss, mei)
+    for words in ("13800138000", "SF1234567891 寄回了吗", "寄回"):
+        await mei.says(words)
+        assert (await states(town))[-1] == "agreed", words
+    await mei.says("还没寄")
+    assert (await states(town))[-1] == "agreed", "no words were taken for the number that was asked for"
+    assert "由 顺丰 SF1234567891 寄回" in (await mei.says("单号是SF1234567891")).text
+    assert not await broken(town)
+
+
+@here
+async def test_where_a_return_goes_and_who_pays_for_it_is_answered_by_the_case(town: Town) -> None:
+    """运费谁出 was answered with the rule for orders, also where the shop pays the way back."""
+    boss, mei = await town.owner(), await customer(town, "小美")
+    desk = town.stage.house.desk
+    desk.figures = replace(desk.figures, service=replace(desk.figures.service, return_to="李店 13700137000 文三路2号"))
+    assert "包邮" in (await mei.says("运费谁出")).text
+    no = await arrived(town, boss, mei)
+    assert f"订单 {no}" in (await mei.says("寄到哪里")).text
+    await mei.says(f"退款 {no} 发错了")
+    await mei.says("退货退款")
+    assert "邮费我们出" in (await mei.says("运费谁出")).text
+    assert "最晚" in (await mei.says("寄到哪里")).text
+    await confirms(boss, f"同意 {no}")
+    for words in ("寄到哪里", "退到哪", "退货寄到哪", "退货地址", "怎么寄回", "运费谁出", "邮费你们出吗"):
+        shown = (await mei.says(words)).text
+        assert "寄回：李店" in shown, words
+        assert "邮费我们出" in shown, words
+    await mei.says(f"寄回 {no} SF5555555555")
+    assert "邮费我们出" in (await mei.says("邮费谁付")).text
+    await confirms(boss, f"收到退货 {no}")
+    await money_goes(town)
+    broke = await arrived(town, boss, mei)
+    await mei.says(f"退款 {broke} 坏了")
+    await mei.says("全部退款")
+    assert "不用寄回" in (await mei.says("运费谁出")).text
 
 
 @here

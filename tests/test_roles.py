@@ -125,6 +125,7 @@ INTENTS: dict[str, tuple[Role, str]] = {
     "WithdrawCase": (ANYONE, "撤回 K7M2P9QA"),
     "TakeOffer": (ANYONE, "接受"),
     "SendBack": (ANYONE, "寄回 K7M2P9QA SF1234567890"),
+    "WayOfReturn": (ANYONE, "寄到哪里"),
     "ShowPicture": (ANYONE, ""),
     "SayAbout": (ANYONE, "聊 K7M2P9QA 明天到"),
     # second thoughts
