@@ -26,7 +26,7 @@ from handlers.intents import (
 )
 from handlers.replies import Choice, Reply, ask, listing, reply
 from handlers.routing import Hearing, shop
-from models.aftersale import CHANGE_OF_MIND, Cases, Left, unsent
+from models.aftersale import CHANGE_OF_MIND, REASON, Cases, Left, unsent
 from models.aftersaleglance import CaseGlance
 from models.catalog import Catalog
 from models.complaints import how, why
@@ -39,6 +39,7 @@ from models.prices import yuan
 from models.remedy import Remedies
 from models.staff import StaffGlance
 from models.talk import Talking
+from models.wayback import WayBackGlance
 from models.words import number, numeral, plain, unfill
 
 PAGE = 6
@@ -169,6 +170,7 @@ async def ask_back(
     orders: Orders,
     glance: OrderGlance,
     cases: Remedies,
+    ways: WayBackGlance,
     staff: StaffGlance,
     catalog: Catalog,
     figures: Figures,
@@ -202,13 +204,13 @@ async def ask_back(
         if (question := _wanted(wish, line, left)) is not None:
             return question.now_seen("order", order.no)
         kind = _kind(wish, line)
-        return await _open(wish, order, [line], cases, figures, me, kind, wish.pieces or left.pieces)
+        return await _open(wish, order, [line], cases, ways, figures, me, kind, wish.pieces or left.pieces)
     if figures.order.instant_refund and order.packed_at is None:
         if not wish.word:
             return ask("aftersale/instant", wish, "word", order=found, lines=[one.words for one in chosen])
         if wish.word == "no":
             return reply("help/never_mind")
-    return await _open(wish, order, chosen, cases, figures, me, "refund", 0)
+    return await _open(wish, order, chosen, cases, ways, figures, me, "refund", 0)
 
 
 async def _order(
@@ -286,6 +288,7 @@ async def _open(
     order: Order,
     lines: list[OrderLine],
     cases: Remedies,
+    ways: WayBackGlance,
     figures: Figures,
     me: Follower,
     kind: str,
@@ -302,6 +305,7 @@ async def _open(
             await cases.agree(order, case, figures, actor="house", cause="instant")
     facts = {"order": order.no, "lines": [line.words for line in lines], "case": made[0], "instant": instant}
     sums = {"fen": sum(case.amount_fen + case.freight_fen for case in made), "hours": figures.order.aftersale_hours}
+    facts["way"] = await ways.owed(order.id, REASON, *(case.id for case in made))
     sums["freight_fen"] = await cases.freight_asked(order) if here else 0
     steps = (Choice("售后进度", ShowCase(order.no)), Choice("撤回申请", WithdrawCase(order.no)))
     said = reply("aftersale/applied", *(steps if not instant else steps[:1]), here=here, **facts, **sums)

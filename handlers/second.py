@@ -46,6 +46,7 @@ from models.prices import yuan
 from models.request import Requests
 from models.staff import Role, StaffRoom
 from models.supplement import Supplement
+from models.wayback import WayBack
 from models.words import has_phone, is_no, looks_like_address, numeral, plain
 
 LONGEST = 600  # characters of an address and its pieces
@@ -168,7 +169,7 @@ async def change_address(
     where = to.one_line() if typed else to.masked()
     if changed.supplement is not None:
         return _costs_more(after, changed.supplement, where, figures)
-    return _done("second/address", after, where=where, back_fen=changed.back_fen, was_fen=order.total_fen)
+    return _done("second/address", after, where=where, way=changed.way, was_fen=order.total_fen)
 
 
 @shop.cue(85)
@@ -200,13 +201,13 @@ async def pick_up(
         return _which(found, PickUp)
     if not found:
         return reply("second/none", Choice("看看商品", Browse()))
-    order, back_fen = found[0], 0
+    order, way = found[0], WayBack()
     if not order.pickup_code:
         changed = await amend.pick_up(work, await orders.hold(order.no, me.id))
-        back_fen = changed.back_fen
+        way = changed.way
         await work.session.flush()
         order = await glance.by_no(order.no, me.id)
-    return _done("second/pickup", order, at=figures.order.pickup_at, back_fen=back_fen)
+    return _done("second/pickup", order, at=figures.order.pickup_at, way=way)
 
 
 # -- what is in it ---------------------------------------------------------------------------------------
@@ -264,7 +265,7 @@ async def change_spec(
     if changed.supplement is not None:
         now_is = " ".join(part for part in (line.name, sku.label, f"×{line.quantity}") if part)
         return _costs_more(after, changed.supplement, now_is, figures)
-    return _done("second/spec", after, before=before, now_is=line.words, back_fen=changed.back_fen)
+    return _done("second/spec", after, before=before, now_is=line.words, way=changed.way)
 
 
 # -- a note ----------------------------------------------------------------------------------------------

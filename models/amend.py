@@ -46,10 +46,6 @@ class Changed:
     total_fen: int
     supplement: Supplement | None = None
 
-    @property
-    def back_fen(self) -> int:
-        return self.way.fen
-
 
 async def note(work: Work, order: Order, words: str, *, actor: str = "buyer") -> None:
     """Another note on the parcel ("" takes it off). Raises NotNow."""

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from follower import Follower
 from sqlalchemy import select, text
+from test_aftersale import figures
 from test_sale import GREEN, broken, customer, number, orders, told
 from town import Town
 
@@ -297,4 +298,18 @@ async def test_freight_that_was_paid_by_hand_goes_back_by_hand_when_the_shop_sen
     assert f"¥3 请您退给买家，退好回 已退 {no}" in moved
     await town.settles()
     assert "¥3 店家会退给您" in told(mei)
+    assert not await broken(town)
+
+
+async def test_what_its_buyer_makes_cheaper_or_takes_back_at_once_goes_back_by_hand_too(town: Town) -> None:
+    figures(town, instant_refund=True, pickup_at="文三路1号")
+    boss, mei = await town.owner(), await customer(town, "小美")
+    no = number(await orders(mei, GREEN))
+    await collects(boss, no)
+    heard = [(await mei.says(f"自提 {no}")).text]
+    assert "¥8 店家会退给您" in heard[0]
+    await mei.says(f"退款 {no} 不想要了")
+    heard.append((await mei.says("好")).text)
+    assert "¥19 店家会退给您" in heard[1]
+    assert not re.search("原路|零钱|银行卡", "".join(heard))
     assert not await broken(town)
