@@ -24,7 +24,7 @@ from models.orderglance import OrderGlance
 from models.prices import yuan
 from models.pricing import Quote
 from models.product import ProductGlance, Products, Sku, SoldOut
-from models.words import counted, number, plain, quantity, unfill
+from models.words import counted, is_yes, number, plain, quantity, unfill
 
 S = TypeVar("S", Sku, Spec)
 
@@ -310,11 +310,13 @@ def code_so_many(hearing: Hearing) -> Intent | None:
 
 @shop.cue(205)
 def this_one(hearing: Hearing) -> Intent | None:
-    """要买这个, 我就要它: what is on screen."""
-    shown = hearing.talk.shown("product", hearing.now)
-    if len(hearing.said) == 1 and hearing.talk.last == "checkout/placed":
-        return None  # 要, said to an order that was just made, is no second one
-    return Buy(shown) if shown and _THIS_ONE.fullmatch(unfill(hearing.said)) else None
+    """要买这个, 我就要它: what is on screen. 想要, 来 are a yes to no question: they show it once more."""
+    said, shown = unfill(hearing.said), hearing.talk.shown("product", hearing.now)
+    if not shown or not _THIS_ONE.fullmatch(said):
+        return None
+    if len(said) == 1 and hearing.talk.last == "checkout/placed":
+        return None  # 来, said to an order that was just made, is no second one
+    return ShowProduct(shown) if is_yes(said) else Buy(shown)
 
 
 @shop.cue(50)

@@ -9,7 +9,6 @@ from handlers.asking import Intent, unpack
 from handlers.intents import (
     Arrive,
     Browse,
-    Buy,
     Groups,
     Help,
     Leave,
@@ -17,6 +16,7 @@ from handlers.intents import (
     OpenCard,
     Scan,
     ShowOrder,
+    ShowProduct,
     SubscribeNews,
     Wanted,
     WelcomeNews,
@@ -129,7 +129,7 @@ async def want(ask: Wanted, me: Follower, talk: Talking, now: datetime) -> Reply
     if asked >= shown and asked > talk.hushed and now.timestamp() - asked <= NEWS_SECONDS:
         return SubscribeNews()
     if product := talk.shown("product", now):
-        return Buy(product)
+        return ShowProduct(product)  # a yes to no question orders nothing: 买 is its first choice
     return replace(reply("follow/wanted"), keeps=True)
 
 

@@ -129,6 +129,20 @@ async def test_too_few_left_names_what_is_left_and_takes_it_by_a_tap(town: Town)
     assert "×3" in (await mei.says("1")).text
 
 
+async def test_a_yes_to_no_question_orders_nothing_and_shows_what_is_on_screen(town: Town) -> None:
+    mei = await customer(town, "小美")
+    await mei.says(f"地址 {WHERE}")
+    await town.later(minutes=1)
+    await mei.says("桐乡胎菊")
+    await mei.says("好")
+    for said in ("要", "想要", "来", "要的"):
+        heard = (await mei.says(said)).text
+        assert "A11" in heard
+        assert "1. 买" in heard
+    assert "还没有订单" in (await mei.says("订单")).text
+    assert "要哪种" in (await mei.says("要买这个")).text, "who says so wants it"
+
+
 async def test_an_unpaid_order_frees_its_stock_by_itself(town: Town) -> None:
     first, second = await customer(town, "小美"), await customer(town, "阿强")
     placed = await orders(first, "买 A2 x3", "200g 罐装")
