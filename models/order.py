@@ -269,6 +269,8 @@ class Unpaid:
     id: int
     no: str
     play: str
+    state: str
+    made: datetime
 
 
 class Orders(Shelf[Order]):
@@ -353,7 +355,7 @@ class Orders(Shelf[Order]):
 
 
 _UNPAID = Ready(
-    select(Order.id, Order.no, Order.play)
+    select(Order.id, Order.no, Order.play, Order.state, Order.made)
     .where(Order.follower_id == bindparam("follower"), or_(*(Order.state == state for state in UNPAID)))
     .order_by(Order.id)
 )
