@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 
 from handlers.asking import Intent, remembered
@@ -17,7 +18,7 @@ from handlers.intents import (
     ShowCart,
 )
 from handlers.replies import Choice, Reply, ask, listing, reply
-from handlers.routing import shop
+from handlers.routing import Hearing, shop
 from models.cart import Basket, Cart, CartGlance, InCart
 from models.catalog import Catalog, Goods
 from models.figures import Figures
@@ -26,11 +27,27 @@ from models.order import OrderPlaced
 from models.prices import yuan
 from models.product import NotForSale, ProductGlance, SoldOut
 from models.talk import Talking
-from models.words import counted, plain
+from models.words import counted, number, numeral, plain, quantity, unfill
 
 PAGE = 6
 NAME = 12  # characters of a name in a list
 TROUBLE = {"off": "已下架", "out": "卖完了"}
+_N = r"(?P<line>第?\s?[0-9一二两三四五六七八九十]{1,3}\s?(?:[个号款样种行条项])?)"
+_MANY = r"\s?(?P<many>[0-9一二两三四五六七八九十俩仨]{1,3}\s?\w?)(?:[吧了]|就[好行])*"
+_OUT = r"(?:删除?|[删去拿移撤]掉|移除|拿出来?|拿走)"
+_NO = r"(?P<no>不想?[要买])"
+_TO = (
+    re.compile(rf"[把将]?{_N}的?(?:数量)?\s?(?:[改换变调加减][成为到]|改){_MANY}"),
+    re.compile(rf"[把将]?改\s?{_N}(?:\s?[成为到]|\s){_MANY}"),
+    re.compile(rf"(?P<line>)(?:数量)?[改换变调加减][成为到]{_MANY}"),
+)
+_TAKEN_OUT = (
+    re.compile(rf"[把将]?{_N}[也都]?(?:{_OUT}|{_NO})(?:一下|[了掉吧])*"),
+    re.compile(rf"(?:{_OUT}|{_NO})\s?{_N}[了吧]*"),
+)
+_INTO = re.compile(
+    r"(?:把?[这那它]个?)?再?[加放](?P<many>.{0,4}?)[到进入]?(?:我的)?购物车里?面?|购物车里?再?[加放](?P<more>.{2,4})"
+)
 
 
 @shop.on(
@@ -71,18 +88,18 @@ async def add(
 
 
 @shop.on("购物车", "我的购物车", "看购物车", "cart")
-async def show(what: ShowCart, me: Me, cart: CartGlance, figures: Figures) -> Reply:
+async def show(what: ShowCart, me: Me, cart: CartGlance, figures: Figures, talk: Talking, now: datetime) -> Reply:
     """What is in the cart, numbered, and what is missing to free freight."""
-    return _shown(await cart.basket(me.id), figures, page=what.nth)
+    return _shown(await cart.basket(me.id), figures, talk, now, page=what.nth)
 
 
 @shop.on()
-async def edit(what: EditLine, me: Follower, cart: Cart, figures: Figures) -> Reply:
+async def edit(what: EditLine, me: Follower, cart: Cart, figures: Figures, talk: Talking, now: datetime) -> Reply:
     """One line as it was shown; if it means something else by now, the cart is shown again and nothing is done."""
     basket = await cart.basket(me.id)
     line = basket.line(what.product, what.spec)
     if line is None or (line.quantity, line.price_fen) != (what.was, what.price):
-        return _shown(basket, figures, note="moved")
+        return _shown(basket, figures, talk, now, note="moved")
     if not what.quantity:
         asked = ask("cart/how_many", what, "quantity", name=line.name, spec=line.label, many=line.quantity)
         return asked.now_seen("product", line.product)
@@ -90,7 +107,7 @@ async def edit(what: EditLine, me: Follower, cart: Cart, figures: Figures) -> Re
         facts = {"product": line.product, "name": line.name, "spec": line.label}
         raise SoldOut(**facts, left=max(0, line.left), asked=what.quantity)
     await cart.change(me.id, line.sku_id, what.quantity, figures.order.max_quantity)
-    return _shown(await cart.basket(me.id), figures, note="changed")
+    return _shown(await cart.basket(me.id), figures, talk, now, note="changed")
 
 
 @shop.on("改 {line} x{quantity}", "change {line} x{quantity}")
@@ -98,9 +115,10 @@ async def change(
     what: ChangeCart, me: Follower, cart: Cart, figures: Figures, talk: Talking, now: datetime
 ) -> Reply | Intent:
     """So many pieces of the line that had this number when the cart was last shown."""
-    line = _on_screen(talk, what.line, now)
+    line = _meant(talk, what.line, now)
     if line is None:
-        return _shown(await cart.basket(me.id), figures, note="which")
+        note = "moved" if talk.hasty(now) else "which"
+        return _shown(await cart.basket(me.id), figures, talk, now, note=note)
     if not what.quantity:
         return DropFromCart(what.line)
     return line.filled(quantity=what.quantity)
@@ -109,13 +127,15 @@ async def change(
 @shop.on("删 {line}", "删除 {line}", "删掉 {line}", "remove {line}")
 async def drop(what: DropFromCart, me: Follower, cart: Cart, figures: Figures, talk: Talking, now: datetime) -> Reply:
     """Take out the line that had this number when the cart was last shown."""
-    shown = _on_screen(talk, what.line, now)
+    meant = _meant(talk, what.line, now)
     basket = await cart.basket(me.id)
-    line = basket.line(shown.product, shown.spec) if shown is not None else None
+    line = basket.line(meant.product, meant.spec) if meant is not None else None
     if line is None:
-        return _shown(basket, figures, note="which" if shown is None else "moved")
+        note = "which" if meant is None and not talk.hasty(now) else "moved"
+        return _shown(basket, figures, talk, now, note=note)
     await cart.take_out(me.id, [line.sku_id])
-    return _shown(await cart.basket(me.id), figures, note="dropped")
+    talk.renumbered = now.timestamp()
+    return _shown(await cart.basket(me.id), figures, talk, now, note="dropped")
 
 
 @shop.on("清空", "清空购物车", "全部删掉", "全删了", "都删了", "clear")
@@ -126,11 +146,13 @@ async def clear(what: ClearCart, me: Follower, cart: Cart) -> Reply:
 
 
 @shop.on("结算", "去结算", "结账", "结帐", "去结账", "买单", "checkout")
-async def checkout(what: Checkout, me: Follower, cart: Cart, figures: Figures) -> Reply | Intent:
+async def checkout(
+    what: Checkout, me: Follower, cart: Cart, figures: Figures, talk: Talking, now: datetime
+) -> Reply | Intent:
     """Order what is in the cart; while a line cannot be bought as it stands, nothing is ordered."""
     basket = await cart.basket(me.id)
     if not basket.lines or basket.troubled:
-        return _shown(basket, figures, note="trouble")
+        return _shown(basket, figures, talk, now, note="trouble")
     return BuyLines(tuple((line.sku_id, line.quantity) for line in basket.lines), from_cart=True)
 
 
@@ -153,22 +175,25 @@ def _spec(goods: Goods, said: str) -> int:
     return near[0] if len(near) == 1 else 0
 
 
-def _on_screen(talk: Talking, n: int, now: datetime) -> EditLine | None:
-    line = talk.line(n, now)
+def _meant(talk: Talking, n: int, now: datetime) -> EditLine | None:
+    """删 and 改 are the cart's own words: a list that was shown since does not take its numbers away."""
+    line = talk.in_cart(n, now)
     found = remembered(line) if line is not None else None
     return found if isinstance(found, EditLine) else None
 
 
-def _shown(basket: Basket, figures: Figures, *, page: int = 0, note: str = "") -> Reply:
+def _shown(basket: Basket, figures: Figures, talk: Talking, now: datetime, *, page: int = 0, note: str = "") -> Reply:
     if not basket.lines:
         return reply("cart/empty", Choice("商品", Browse()))
     page = page if page * PAGE < len(basket.lines) else 0
     lines = basket.lines[page * PAGE : page * PAGE + PAGE]
+    edits = [EditLine(line.product, line.spec, line.quantity, line.price_fen) for line in lines]
+    talk.cart, talk.cart_at = [edit.to_json() for edit in edits], now.timestamp()
     following = ShowCart(page + 1) if (page + 1) * PAGE < len(basket.lines) else None
     steps = () if basket.troubled else (Choice("结算", Checkout()),)
     return listing(
         "cart/show",
-        [Choice(_line(line), EditLine(line.product, line.spec, line.quantity, line.price_fen)) for line in lines],
+        [Choice(_line(line), edit) for line, edit in zip(lines, edits, strict=True)],
         *steps,
         Choice("再逛逛", Browse()),
         more=following,
@@ -185,3 +210,38 @@ def _line(line: InCart) -> str:
     trouble = TROUBLE.get(line.trouble) or (f"只剩 {line.left}" if line.trouble else "")
     spec = f" {line.label}" if line.label else ""
     return f"{line.name[:NAME]}{spec} ×{line.quantity} {f'（{trouble}）' if trouble else f'¥{yuan(line.sum_fen)}'}"
+
+
+@shop.cue(55)
+def edited(hearing: Hearing) -> Intent | None:
+    """第1个改成3个, 改成3, 把第一个删了: the cart's lines as people speak of them, while it is what they look at.
+
+    Without a number it is the line that is asked about, or the only one.
+    """
+    talk, now, said = hearing.talk, hearing.now, unfill(hearing.said)
+    asked = talk.asked(now)
+    about = remembered(asked["intent"]) if asked else None
+    if not talk.cart or (asked and not isinstance(about, EditLine)):
+        return None
+    on_screen = talk.offered[:1] == talk.cart[:1]
+    if found := next((found for one in _TO if (found := one.fullmatch(said))), None):
+        many = quantity(found["many"]) or number(found["many"])
+        line = numeral(found["line"])
+        if many and line:
+            return ChangeCart(line, many)
+        if not many or found["line"] or not on_screen:
+            return None
+        only = 1 if len(talk.cart) == 1 else 0
+        return about.filled(quantity=many) if isinstance(about, EditLine) else ChangeCart(only, many)
+    found = next((found for one in _TAKEN_OUT if (found := one.fullmatch(said))), None)
+    line = numeral(found["line"]) if found else None
+    return DropFromCart(line) if found and line and (on_screen or not found["no"]) else None
+
+
+@shop.cue(56)
+def into_the_cart(hearing: Hearing) -> Intent | None:
+    """加两个到购物车, 购物车加2盒: so many of what is on screen."""
+    found, shown = _INTO.fullmatch(unfill(hearing.said)), hearing.talk.shown("product", hearing.now)
+    said = (found["many"] or found["more"] or "") if found else ""
+    many = quantity(said)
+    return AddToCart(shown, many or 0) if found and shown and (many or not said) else None

@@ -16,6 +16,7 @@ from models.seal import SealedJson
 LIST_SECONDS = 30 * 60
 SEEN_SECONDS = 10 * 60
 PENDING_SECONDS = 3 * 60
+HASTE = 3  # seconds: what is said sooner than that answers the list before
 
 
 class Talk(Base):
@@ -46,6 +47,9 @@ class Talking:
     last: str = ""  # the answer last shown: its template, for a refusal also its facts
     times: int = 0  # how often it was shown in a row
     simple: bool = False  # three digits at a time, until the next order
+    cart: list[dict[str, Any]] = field(default_factory=list)  # what the cart's numbers meant when it was last shown
+    cart_at: float = 0.0
+    renumbered: float = 0.0  # when a line of the cart was taken out: those behind it have other numbers since
     hushed: float = 0.0  # when 退订 or 不用 was last said: what was offered before it is no longer an offer
 
     @classmethod
@@ -63,6 +67,20 @@ class Talking:
         if self.fresh(now) and 1 <= n <= len(self.offered):
             return self.offered[n - 1]
         return None
+
+    def in_cart(self, n: int, now: datetime) -> dict[str, Any] | None:
+        """What number `n` of the cart meant when it was last shown, whatever was shown since; 30 minutes long.
+
+        None within `HASTE` of a line's leaving: that number was read off the list before.
+        """
+        at = now.timestamp()
+        if at - self.cart_at > LIST_SECONDS or self.hasty(now) or not 1 <= n <= len(self.cart):
+            return None
+        return self.cart[n - 1]
+
+    def hasty(self, now: datetime) -> bool:
+        """Whether nobody can have read yet what the cart's numbers mean since a line left it."""
+        return now.timestamp() - self.renumbered <= HASTE
 
     def step(self, words: str, now: datetime) -> int | None:
         """The number of the next step on screen that is called so, None for none."""

@@ -1,7 +1,9 @@
 """The cart: lines by number, sums, freight; a number that means something else by now does nothing."""
 
+import asyncio
 import re
 
+import pytest
 from follower import Follower
 from town import Town
 
@@ -81,6 +83,84 @@ async def test_lines_are_changed_and_taken_out_by_their_number(town: Town) -> No
     left = (await mei.says("删 1")).text
     assert "明前龙井" not in left
     assert "洞庭碧螺春" in left
+
+
+async def test_a_line_that_is_taken_out_twice_at_once_takes_no_other_with_it(town: Town) -> None:
+    """The second 1 was read off the list before; three seconds later it is the list that is shown now."""
+    mei = town.wechat("小美")
+    await filled(mei)
+    await mei.says("购物车")
+    await asyncio.gather(mei.says("删 1"), mei.says("删 1"))
+    assert "洞庭碧螺春" in (await mei.says("购物车")).text
+    await town.later(seconds=2)
+    again = (await mei.says("删 1")).text
+    assert "还没动" in again
+    assert "洞庭碧螺春" in again
+    assert "还没动" in (await mei.says("改 1 x3")).text
+    await town.later(seconds=2)
+    assert "空的" in (await mei.says("删 1")).text
+
+
+@pytest.mark.parametrize(
+    "said", ["第1个改成3个", "1改成3个", "改 1 3", "把第一个改成三份吧", "第一个数量改到3", "把1改3"]
+)
+async def test_a_line_is_changed_in_one_s_own_words(town: Town, said: str) -> None:
+    mei = town.wechat("小美")
+    await mei.says("加 A2 x2")
+    await mei.says("1")
+    await mei.says("购物车")
+    assert "洞庭碧螺春 100g 袋装 ×3" in (await mei.says(said)).text
+
+
+@pytest.mark.parametrize("said", ["把第一个删了", "删掉第1个", "不要第一个", "第一个不要了", "第1个删掉吧", "去掉1"])
+async def test_a_line_is_taken_out_in_one_s_own_words(town: Town, said: str) -> None:
+    mei = town.wechat("小美")
+    await filled(mei)
+    await mei.says("购物车")
+    left = (await mei.says(said)).text
+    assert "明前龙井" not in left
+    assert "洞庭碧螺春" in left
+
+
+async def test_without_a_number_it_is_the_only_line_or_the_one_that_is_asked_about(town: Town) -> None:
+    mei = town.wechat("小美")
+    await filled(mei)
+    await mei.says("购物车")
+    assert "再说一次" in (await mei.says("改成3")).text
+    await mei.says("2")
+    assert "洞庭碧螺春 100g 袋装 ×3" in (await mei.says("改成3份")).text
+    await mei.says("删 2")
+    await town.later(seconds=5)
+    assert "明前龙井 250g 罐装 ×2" in (await mei.says("改成2")).text
+
+
+async def test_what_was_not_understood_does_not_take_the_cart_s_numbers_away(town: Town) -> None:
+    mei = town.wechat("小美")
+    await filled(mei)
+    await mei.says("购物车")
+    assert "没听懂" in (await mei.says("这个咋整才好呢您说")).text
+    assert "明前龙井 250g 罐装 ×5" in (await mei.says("改1x5")).text
+    await mei.says("商品")
+    assert "明前龙井 250g 罐装 ×4" in (await mei.says("改1x4")).text
+    await town.later(minutes=31)
+    assert "再说一次" in (await mei.says("改1x3")).text
+
+
+async def test_not_the_second_one_is_no_line_of_the_cart_while_goods_are_on_screen(town: Town) -> None:
+    mei = town.wechat("小美")
+    await filled(mei)
+    await mei.says("购物车")
+    await mei.says("商品")
+    await mei.says("不要第2个")
+    assert "洞庭碧螺春" in (await mei.says("购物车")).text
+
+
+@pytest.mark.parametrize("said", ["加两个到购物车", "购物车加两个", "加2份进购物车"])
+async def test_so_many_of_what_is_on_screen_go_into_the_cart(town: Town, said: str) -> None:
+    mei = town.wechat("小美")
+    await mei.says("看 A2")
+    await mei.says(said)
+    assert "洞庭碧螺春 100g 袋装 ×2" in (await mei.says("1")).text
 
 
 async def test_a_number_is_no_line_while_another_list_is_on_screen(town: Town) -> None:
