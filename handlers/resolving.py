@@ -21,6 +21,15 @@ _ASKS = re.compile(r"[?吗么呢嘛]")
 _ASKS_BACK = re.compile(r"[?吗呢]$|什么时候|啥时候|多少|多久|几[个天点]|到哪|在哪|怎么")
 _PICKS = re.compile(r"(?:[那就我要来选拿换个份]|给我)*[最大小]*(.+?)(?:[的吧款]|那[个种款盒罐袋]|就[好行]|可以)*")
 _VESSELS = frozenset("盒罐袋包饼瓶箱桶")
+# 要大包的, 最便宜的: one of the options by its size or price; 便宜点 alone haggles. 换个口味 names none of them.
+_RANKED = re.compile(
+    r"(?P<lead>[那就我要来选拿换买成个]|给我)*(?P<most>最)?(?P<rank>[大小]|便宜|实惠|贵)(?:一?[点些])?"
+    rf"(?P<vessel>[{''.join(sorted(_VESSELS))}份]?)装?(?P<the>的|那[个种款盒罐袋]|就[好行]|吧)*"
+)
+_ANOTHER = re.compile(r"[要想我]*[换改](?:一?[个种下])?(?:口味|规格|大小)")
+_AMOUNT = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s?([^\W0-9]{0,2})")
+_PRICE = re.compile(r"¥([0-9]+(?:\.[0-9]+)?)")
+_IN_GRAMS = {"g": 1, "克": 1, "两": 50, "斤": 500, "kg": 1000, "公斤": 1000, "千克": 1000}
 _WISHES = re.compile(
     r"^(?:那就?|就)?(?:(?:请|麻烦)?(?:帮我|给我|我?要|我?想要?)(?:一下|下)?)?(?:看看|看一?下|查看|查查|查一?下|打开)?"
 )
@@ -158,7 +167,7 @@ def _answered(hearing: Hearing) -> Intent | None:
             return intent.filled(**{field_name: options[meant]})
         if n is not None and 1 <= n <= len(options) and not hearing.lost:
             return intent.filled(**{field_name: options[n - 1]})
-        return None
+        return intent if _ranked(said) or _ANOTHER.fullmatch(said) else None  # not told which: it is asked again
     slot = slot_of(type(intent), field_name)
     if slot.name == "address":
         if not _may_be_address(hearing, intent, n):
@@ -192,7 +201,40 @@ def _option(said: str, labels: list[str]) -> int | None:
         fits = [i for i, label in enumerate(labels) if part in label.replace(" ", "")]
         if len(fits) == 1 and (len(part) > 1 or part in _VESSELS):
             return fits[0]
-    return None
+    ranked = _ranked(said)
+    return _extreme(labels, ranked["rank"], ranked["vessel"]) if ranked else None
+
+
+def _ranked(said: str) -> re.Match[str] | None:
+    found = _RANKED.fullmatch(unfill(said))
+    return found if found and (found["rank"] in "大小" or any(found.group("lead", "most", "the"))) else None
+
+
+def _extreme(labels: list[str], rank: str, vessel: str) -> int | None:
+    """The one option that is called so (小罐), or the largest, smallest, cheapest, dearest; None for several."""
+    among = [i for i, label in enumerate(labels) if vessel in label] or list(range(len(labels)))
+    called = [i for i in among if rank in labels[i]]
+    if len(called) == 1:
+        return called[0]
+    sizes = {i: _size(labels[i]) if rank in "大小" else _price(labels[i]) for i in among}
+    if len({unit for _, unit in sizes.values()}) != 1:  # pieces and grams are not compared
+        return None
+    best = (max if rank in "大贵" else min)(sizes.values())
+    fits = [i for i, size in sizes.items() if size == best]
+    return fits[0] if len(fits) == 1 else None
+
+
+def _size(label: str) -> tuple[float, str]:
+    found = _AMOUNT.search(label.partition("¥")[0])
+    if not found:
+        return 0, ""
+    grams = _IN_GRAMS.get(found[2])
+    return (float(found[1]) * grams, "g") if grams else (float(found[1]), found[2])
+
+
+def _price(label: str) -> tuple[float, str]:
+    found = _PRICE.search(label)
+    return (float(found[1]), "¥") if found else (0, "")
 
 
 def _numbered(hearing: Hearing, said: int | None = None) -> Intent | None:

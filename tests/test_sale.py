@@ -359,6 +359,34 @@ async def test_with_several_unpaid_orders_cancel_asks_which(town: Town) -> None:
     assert "待付款" in (await mei.says("订单")).text
 
 
+@pytest.mark.parametrize(
+    ("said", "spec"),
+    [
+        ("要大包的", "200g 袋装"),
+        ("小的", "50g 罐装"),
+        ("要大罐的", "100g 罐装"),
+        ("最便宜的", "50g 罐装"),
+        ("要便宜点的吧", "50g 罐装"),
+        ("来最贵的", "200g 袋装"),
+    ],
+)
+async def test_an_option_is_told_by_its_size_or_its_price(town: Town, said: str, spec: str) -> None:
+    mei = await customer(town, "小美")
+    await mei.says(f"地址 {WHERE}")
+    await mei.says(GREEN)
+    assert f"桐乡胎菊 {spec} ×1" in (await mei.says(said)).text
+
+
+async def test_where_several_are_meant_the_question_is_asked_again(town: Town) -> None:
+    mei = await customer(town, "小美")
+    await mei.says(f"地址 {WHERE}")
+    await mei.says("买 A4")
+    for said in ("要大的", "要大份的", "换个口味"):
+        assert "祁门红茶 要哪种" in (await mei.says(said)).text, said
+    assert "要哪种" not in (await mei.says("便宜点")).text, "who haggles chooses nothing"
+    assert "80g 小罐 ×1" in (await mei.says("要小罐的")).text
+
+
 async def test_so_many_of_a_line_of_the_list(town: Town) -> None:
     mei = await customer(town, "小美")
     await orders(mei, GREEN)
