@@ -48,7 +48,7 @@ def remember(talking: Talking, intent: Intent, reply: Reply, rendered: Rendered,
             "until": at + PENDING_SECONDS,
         }
     for thing, code in reply.saw:
-        talking.saw(thing, code, now)
+        talking.saw(thing, code, now, reply.many)
     talking.times = talking.times + 1 if named(reply) == talking.last else 1
     talking.last = named(reply)
 

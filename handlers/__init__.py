@@ -13,6 +13,7 @@ FEATURES = (
     "cart",
     "address",
     "checkout",
+    "wishing",
     "paying",
     "payment",
     "orders",

@@ -61,7 +61,14 @@ _INTO = re.compile(
     "add {product}",
 )
 async def add(
-    what: AddToCart, me: Follower, cart: Cart, catalog: Catalog, stock: ProductGlance, figures: Figures
+    what: AddToCart,
+    me: Follower,
+    cart: Cart,
+    catalog: Catalog,
+    stock: ProductGlance,
+    figures: Figures,
+    talk: Talking,
+    now: datetime,
 ) -> Reply:
     """Put pieces of a spec into the cart; asks which spec when there are several."""
     goods = catalog.get(what.product)
@@ -71,7 +78,7 @@ async def add(
     if not many:
         said, pieces = counted(said)
         many = pieces or 0
-    many = many or 1
+    many = many or talk.wanted(goods.code, now) or 1
     place = 1 if len(goods.specs) == 1 else _spec(goods, said)
     if not place:
         options = [(f"{s.label} ¥{yuan(s.price_fen)}", str(n)) for n, s in enumerate(goods.specs, 1)]
@@ -82,6 +89,7 @@ async def add(
     if left < many:
         raise SoldOut(product=goods.code, name=goods.name, spec=spec.label, left=max(0, left), asked=many)
     there = await cart.lay_in(me.id, spec.id, many, figures.order.max_quantity)
+    talk.had(goods.code, now)
     steps = (Choice("购物车", ShowCart()), Choice("结算", Checkout()), Choice("再逛逛", Browse()))
     facts = {"name": goods.name, "spec": spec.label, "unit": goods.unit, "price_fen": spec.price_fen}
     return reply("cart/added", *steps, many=many, there=there, **facts).now_seen("product", goods.code)

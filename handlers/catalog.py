@@ -35,11 +35,11 @@ _TOGETHER = re.compile("[团拼]")
 _ANYTHING = re.compile("推荐|有什么|有啥|好[喝吃]|卖")
 
 
-def line_of(goods: Goods) -> Choice:
-    """A product as one line of a list."""
+def line_of(goods: Goods, many: int = 0) -> Choice:
+    """A product as one line of a list; how many were asked for goes with it."""
     few = "" if goods.word == "有货" else f" {goods.word}"
     start = "起" if len({s.price_fen for s in goods.specs}) > 1 else ""
-    return Choice(f"{goods.name} ¥{yuan(goods.from_fen)}{start}{few}", ShowProduct(goods.code))
+    return Choice(f"{goods.name} ¥{yuan(goods.from_fen)}{start}{few}", ShowProduct(goods.code, many))
 
 
 @shop.on(
@@ -110,7 +110,13 @@ def category(hearing: Hearing) -> Intent | None:
 
 @shop.on("看 {product}", "看看 {product}", "{product}", "show {product}")
 async def show(
-    ask: ShowProduct, catalog: Catalog, stock: ProductGlance, promises: PromiseGlance, figures: Figures, now: datetime
+    ask: ShowProduct,
+    catalog: Catalog,
+    stock: ProductGlance,
+    promises: PromiseGlance,
+    figures: Figures,
+    talk: Talking,
+    now: datetime,
 ) -> Reply | Intent:
     """One product: what it is, what it costs, whether it is there, what can be done with it."""
     goods = catalog.get(ask.product)
@@ -125,14 +131,15 @@ async def show(
     deal = goods.deals[0] if goods.deals else None
     steps = []
     if any(n > 0 for n in left.values()):
-        steps.append(Choice("买", Buy(goods.code)))
+        many = ask.quantity or talk.wanted(goods.code, now)
+        steps.append(Choice(f"买 {many} {goods.unit}" if many > 1 else "买", Buy(goods.code, many)))
         if deal is not None:
             steps.append(Choice(f"开团 {deal.size}人 ¥{yuan(deal.price_fen)}", OpenGroup(goods.code)))
     steps.append(Choice("再看看别的", Browse()))
     rule = await promises.now(figures)
     facts = {"rests_until": rule.rests_until if rule.resting(now) else None, "cutoff": rule.cutoff}
     said = reply("catalog/show", *steps, goods=goods, words=words, deal=deal, left=left, **facts)
-    return said.now_seen("product", goods.code)
+    return said.now_seen("product", goods.code, ask.quantity)
 
 
 @shop.on("搜 {words}", "搜索 {words}", "找找 {words}", "search {words}", "搜{words}")
@@ -151,20 +158,20 @@ async def search(ask: Search, catalog: Catalog, talk: Talking) -> Reply | Intent
     more = Search(ask.words, ask.nth + 1) if len(hits) > (ask.nth + 1) * size else None
     lines = [_found_line(catalog.goods[h.doc.code], query) for h in page if h.doc.code in catalog.goods]
     found = listing("catalog/found", lines, more=more, said=query.said(), guesses=query.guesses, first=not ask.nth)
-    return found.now_seen("product", page[0].doc.code) if len(hits) == 1 else found
+    return found.now_seen("product", page[0].doc.code, query.quantity or 0) if len(hits) == 1 else found
 
 
 def _found_line(goods: Goods, query: Query) -> Choice:
     """A product as one line of what was found; with bounds it is the spec that lies within them that is named."""
-    low, high = query.min_fen or 0, query.max_fen
+    low, high, many = query.min_fen or 0, query.max_fen, query.quantity or 0
     if not low and high is None:
-        return line_of(goods)
+        return line_of(goods, many)
     fits = [s for s in goods.specs if low <= s.price_fen and (high is None or s.price_fen <= high)]
     if not fits or len(goods.specs) == 1:
-        return line_of(goods)
+        return line_of(goods, many)
     spec = min(fits, key=lambda s: (s.word == "售罄", s.price_fen))
     few = "" if spec.word == "有货" else f" {spec.word}"
-    return Choice(f"{goods.name} {spec.label} ¥{yuan(spec.price_fen)}{few}", ShowProduct(goods.code))
+    return Choice(f"{goods.name} {spec.label} ¥{yuan(spec.price_fen)}{few}", ShowProduct(goods.code, many))
 
 
 def _nothing_of(query: Query, catalog: Catalog, talk: Talking) -> Reply:
@@ -181,12 +188,12 @@ def _nothing_of(query: Query, catalog: Catalog, talk: Talking) -> Reply:
 
 def _near_line(hit: Hit, query: Query, catalog: Catalog) -> Choice:
     """龙井 ¥118（便宜 ¥12）: what comes nearest to the price that was asked for, and how far it is from it."""
-    goods = catalog.goods[hit.doc.code]
+    goods, many = catalog.goods[hit.doc.code], query.quantity or 0
     bound = query.max_fen if hit.off_fen > 0 else query.min_fen
     if not hit.off_fen or bound is None:
-        return line_of(goods)
+        return line_of(goods, many)
     far = f"{'贵' if hit.off_fen > 0 else '便宜'} ¥{yuan(abs(hit.off_fen))}"
-    return Choice(f"{goods.name} ¥{yuan(bound + hit.off_fen)}（{far}）", ShowProduct(goods.code))
+    return Choice(f"{goods.name} ¥{yuan(bound + hit.off_fen)}（{far}）", ShowProduct(goods.code, many))
 
 
 @shop.on("更多", "下一页", "还有吗?", "还有别的", "还有别的吗", "还有其他的吗", "换一批", "more", "next")

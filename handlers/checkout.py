@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import TypeVar
 from zlib import crc32
 
-from handlers.asking import Intent, remembered
+from handlers.asking import Intent
 from handlers.intents import Browse, Buy, BuyLines, CancelOrder, ChangeAddress, PayOrder, ShowProduct
 from handlers.replies import Choice, Reply, ask, reply
-from handlers.routing import Hearing, shop
+from handlers.routing import shop
 from models import pricing
 from models.address import PIECES, Addresses, AddressGlance, AddressUnclear, Label
 from models.base import Work
@@ -24,20 +24,12 @@ from models.orderglance import OrderGlance
 from models.prices import yuan
 from models.pricing import Quote
 from models.product import ProductGlance, Products, Sku, SoldOut
-from models.words import counted, is_yes, number, plain, quantity, unfill
+from models.talk import Talking
+from models.words import counted, plain
 
 S = TypeVar("S", Sku, Spec)
 
 NEAR = 3
-_MANY = r"(?P<n>[0-9]{1,4}|[一二两三四五六七八九十百]{1,4})\s?[盒罐袋包饼件份个提条瓶箱桶块支只套组颗枚筒板]?"
-_SO_MANY_OF = re.compile(
-    rf"(?:我?(?:要|买|来|拿|订|下单))\s?{_MANY}\s?"
-    r"(?:第\s?(?P<line>[0-9]{1,2}|[一二三四五六七八九十]{1,3})\s?(?:个|款|号|种|样)?|(?P<code>a[0-9]{1,5}))"
-)
-_CODE_SO_MANY = re.compile(r"我?(?:要买?|买|来|拿|订|下单)\s?(?P<code>a[0-9]{1,5})\s?(?P<many>.{1,6})")
-_THIS_ONE = re.compile(
-    r"我?(?:就|想|要|想要|那就)?(?:买|要|来|拿|订|下单|就[这它那])(?:一[个盒份罐袋包])?(?:这|那|此|它)?(?:个|一?[款种样])?(?:了|的)?"
-)
 
 
 @shop.on(
@@ -54,12 +46,14 @@ _THIS_ONE = re.compile(
     "buy {product}",
     "buy",
 )
-async def buy(wish: Buy, me: Follower, products: Products, figures: Figures, catalog: Catalog) -> Reply | Intent:
+async def buy(
+    wish: Buy, me: Follower, products: Products, figures: Figures, catalog: Catalog, talk: Talking, now: datetime
+) -> Reply | Intent:
     """One product: which spec, how many; then it is an order of one line."""
     if not wish.product:
         return reply("checkout/which_product", Choice("看看商品", Browse()))
     product, skus = await products.offered(wish.product)
-    wish = _numbered(wish)
+    wish = _numbered(wish, talk, now)
     if wish.play == "group:new":
         goods = catalog.get(product.code)
         on_offer = {deal.sku_id for deal in goods.deals} if goods else set()
@@ -70,7 +64,7 @@ async def buy(wish: Buy, me: Follower, products: Products, figures: Figures, cat
     if sku is None:
         options = [(_label(s, figures), str(i)) for i, s in enumerate(skus, 1)]
         asking = wish.filled(spec="", seen=prices)
-        facts = {"product": product.name, "axis": product.axis, "moved": moved}
+        facts = {"product": product.name, "axis": product.axis, "moved": moved, "many": wish.quantity}
         asked = ask("checkout/which_spec", asking, "spec", options=options, **facts)
         return replace(asked, personal=False).now_seen("product", product.code)
     many = wish.quantity or 1
@@ -87,12 +81,12 @@ async def buy(wish: Buy, me: Follower, products: Products, figures: Figures, cat
 
 
 @shop.beforehand
-async def gone(wish: Buy, catalog: Catalog, stock: ProductGlance) -> Reply | None:
+async def gone(wish: Buy, catalog: Catalog, stock: ProductGlance, talk: Talking, now: datetime) -> Reply | None:
     """Sold out, as far as that can be read: whoever comes too late to a rush keeps nobody from buying."""
     goods = catalog.get(wish.product)
     if goods is None or wish.play:
         return None
-    wish = _numbered(wish)
+    wish = _numbered(wish, talk, now)
     chosen = _chosen(wish.spec, goods.specs)
     if chosen is None or (wish.seen and wish.seen != _prices(goods.specs)):
         return None
@@ -103,10 +97,14 @@ async def gone(wish: Buy, catalog: Catalog, stock: ProductGlance) -> Reply | Non
     return _sold_out(Gone(goods.code, goods.name, goods.unit, chosen.id, chosen.label, left, many), catalog, "")
 
 
-def _numbered(wish: Buy) -> Buy:
-    """买 A1 两盒, 买 A1 250g x2: how many may stand where the spec is said."""
+def _numbered(wish: Buy, talk: Talking, now: datetime) -> Buy:
+    """买 A1 两盒, 买 A1 250g x2: how many may stand where the spec is said, or was said when it was looked for."""
+    if wish.quantity:
+        return wish
     spec, pieces = counted(wish.spec)
-    return wish.filled(quantity=pieces, spec=spec) if pieces and not wish.quantity else wish
+    if not pieces and not wish.play:
+        pieces = talk.wanted(wish.product, now)
+    return wish.filled(quantity=pieces, spec=spec) if pieces else wish
 
 
 def _prices(skus: Sequence[Sku] | Sequence[Spec]) -> str:
@@ -146,6 +144,7 @@ async def buy_lines(
     figures: Figures,
     catalog: Catalog,
     glance: OrderGlance,
+    talk: Talking,
 ) -> Reply:
     """So many of each spec: asks where they go if nobody has said, holds them, and says the sum."""
     merged: dict[int, int] = {}
@@ -202,6 +201,8 @@ async def buy_lines(
             another = Choice("再要一单", wish.filled(second=True))
             no_more = reply("checkout/said_twice", *steps, another, order=waiting)
         return replace(no_more.now_seen("order", waiting), refused=True)
+    for item in items:
+        talk.had(item.product.code, work.now)
     where = "" if to is None or not ships else to.one_line() if typed else to.masked()
     return _placed(order, quote, items, where, figures)
 
@@ -289,49 +290,3 @@ def _sold_out(gone: Gone, catalog: Catalog, play: str) -> Reply:
         asked=gone.asked,
     )
     return replace(said.now_seen("product", gone.product), refused=True)
-
-
-@shop.cue(40)
-def how_many(hearing: Hearing) -> Intent | None:
-    """3盒, while an order is being asked about, is how many of it."""
-    asked = hearing.talk.asked(hearing.now)
-    many = quantity(hearing.said) if asked else None
-    intent = remembered(asked["intent"]) if asked and many else None
-    if isinstance(intent, Buy) and many:
-        return intent.filled(quantity=many)
-    if isinstance(intent, BuyLines) and many and len(intent.lines) == 1:
-        return intent.filled(lines=((intent.lines[0][0], many),))
-    return None
-
-
-@shop.cue(45)
-def code_so_many(hearing: Hearing) -> Intent | None:
-    """买a1两盒, 来A12 3份: the code first, and so many of it without a space."""
-    found = _CODE_SO_MANY.fullmatch(hearing.said)
-    many = quantity(found["many"]) if found else None
-    return Buy(found["code"].upper(), many) if found and many else None
-
-
-@shop.cue(205)
-def this_one(hearing: Hearing) -> Intent | None:
-    """要买这个, 我就要它: what is on screen. 想要, 来 are a yes to no question: they show it once more."""
-    said, shown = unfill(hearing.said), hearing.talk.shown("product", hearing.now)
-    if not shown or not _THIS_ONE.fullmatch(said):
-        return None
-    if len(said) == 1 and hearing.talk.last == "checkout/placed":
-        return None  # 来, said to an order that was just made, is no second one
-    return ShowProduct(shown) if is_yes(said) else Buy(shown)
-
-
-@shop.cue(50)
-def so_many_of(hearing: Hearing) -> Intent | None:
-    """来3份第2个, 要两盒A12: so many of a line of the list, or of a code."""
-    found = _SO_MANY_OF.fullmatch(hearing.said)
-    many = number(found["n"]) if found else None
-    if not found or not many:
-        return None
-    if found["code"]:
-        return Buy(found["code"].upper(), many)
-    line = hearing.talk.line(number(found["line"]) or 0, hearing.now)
-    product = str(line.get("product") or "") if line else ""
-    return Buy(product, many) if product else None

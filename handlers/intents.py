@@ -110,7 +110,7 @@ class Wanted(Intent, verb="wanted", changes=True): pass
 @dataclass(frozen=True)
 class Browse(Coded, verb="browse", page=True): category: Number = 0; after: str = ""
 @dataclass(frozen=True)
-class ShowProduct(Coded, verb="show", page=True): product: ProductCode = ""
+class ShowProduct(Coded, verb="show", page=True): product: ProductCode = ""; quantity: Quantity = 0
 @dataclass(frozen=True)
 class Search(Intent, verb="search"): words: Words = ""; nth: Number = 0
 @dataclass(frozen=True)

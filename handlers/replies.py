@@ -66,14 +66,15 @@ class Reply:
     errand: Errand | None = None  # done at once, by this process if it lives
     awaits: bool = False  # a page waits for the errand's outcome, a chat does not
     saw: tuple[tuple[str, str], ...] = ()  # what was shown: ("product", "A12")
+    many: int = 0  # so many of the product that was shown are wanted
     personal: bool | None = None  # None: as the intent says
     refused: bool = False
     keeps: bool = False  # an aside: the open question and the list on screen stay
     lasting: bool = False  # this very object is handed out again, to anybody: what it looks like may be kept
 
-    def now_seen(self, thing: str, code: str) -> Reply:
-        """The same reply, remembering that this thing is on screen: 这个, 买, 收货 mean it for ten minutes."""
-        return replace(self, saw=(*self.saw, (thing, code)))
+    def now_seen(self, thing: str, code: str, many: int = 0) -> Reply:
+        """The same reply; this thing is on screen now: 这个, 买, 收货 mean it, and 买 so many, for ten minutes."""
+        return replace(self, saw=(*self.saw, (thing, code)), many=many or self.many)
 
 
 def reply(template: str, *choices: Choice, **facts: Any) -> Reply:

@@ -126,7 +126,9 @@ def _in_line(n: int, kind: type[Intent], fields: dict[str, object], hearing: Hea
     theirs = {name: getattr(found, name, "") for name in fields if _line_of(str(fields[name]))}
     if not (kind.changes or found.changes or any(theirs.values())):  # 看第2个: the line is something else to look at
         return found
-    return kind(**{**fields, **theirs})
+    many = getattr(found, "quantity", 0) if "quantity" in kind.__dataclass_fields__ else 0
+    wanted = {"quantity": many} if many else {}  # 来两盒龙井, 买第1个
+    return kind(**{**wanted, **fields, **theirs})
 
 
 def complete(intent: Intent, talk: Talking, now: datetime) -> Intent:

@@ -43,6 +43,7 @@ class Talking:
     question: dict[str, Any] | None = None  # {"intent": …, "field": …, "options": […], "at": …}
     pending: dict[str, Any] | None = None  # {"intent": …, "code": …, "until": …}
     seen: dict[str, list[Any]] = field(default_factory=dict)  # thing -> [code, at]
+    many: int = 0  # so many of the product last shown are wanted, until they are bought or in the cart
     rest: str = ""  # the part of the last answer that did not fit
     last: str = ""  # the answer last shown: its template, for a refusal also its facts
     times: int = 0  # how often it was shown in a row
@@ -110,8 +111,19 @@ class Talking:
         code, at = self.seen.get(thing, ("", 0.0))
         return str(code) if now.timestamp() - float(at) <= SEEN_SECONDS else ""
 
-    def saw(self, thing: str, code: str, now: datetime) -> None:
+    def saw(self, thing: str, code: str, now: datetime, many: int = 0) -> None:
+        """This is on screen now; `many` are wanted of a product. Another product takes over no number from the last."""
+        if thing == "product":
+            self.many = many or self.wanted(code, now)
         self.seen[thing] = [code, now.timestamp()]
+
+    def wanted(self, product: str, now: datetime) -> int:
+        """How many of this product were asked for when it was found or shown, 0 when nobody has said."""
+        return self.many if product and self.shown("product", now) == product else 0
+
+    def had(self, product: str, now: datetime) -> None:
+        """What was wanted of this product is bought, or in the cart."""
+        self.many = 0 if self.wanted(product, now) else self.many
 
 
 _BLANK = vars(Talking())

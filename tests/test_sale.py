@@ -359,6 +359,55 @@ async def test_with_several_unpaid_orders_cancel_asks_which(town: Town) -> None:
     assert "待付款" in (await mei.says("订单")).text
 
 
+async def test_how_many_were_asked_for_stays_with_the_wish_until_it_is_bought(town: Town) -> None:
+    mei = await customer(town, "小美")
+    await mei.says(f"地址 {WHERE}")
+    assert "2 份" in (await mei.says("来两盒碧螺春")).text
+    assert "1. 买 2" in (await mei.says("1")).text
+    await mei.says("包邮吗")
+    assert "（要 2 份）" in (await mei.says("买")).text
+    assert "×2 ¥90" in (await mei.says("1")).text
+    assert "2 份" not in (await mei.says("买 A2")).text, "it is bought"
+
+
+async def test_how_many_were_asked_for_goes_with_no_other_goods(town: Town) -> None:
+    mei = await customer(town, "小美")
+    await mei.says(f"地址 {WHERE}")
+    await mei.says("来两盒碧螺春")
+    await mei.says("1")
+    await mei.says("看 A11")
+    assert "2 份" not in (await mei.says("买")).text
+    await mei.says("算了")
+    await mei.says("来两盒碧螺春")
+    await mei.says("买第1个")
+    assert "×2 ¥90" in (await mei.says("1")).text
+
+
+async def test_how_many_were_asked_for_go_into_the_cart(town: Town) -> None:
+    mei = await customer(town, "小美")
+    await mei.says("我要三袋碧螺春")
+    await mei.says("加购物车")
+    assert "×3" in (await mei.says("1")).text
+    await mei.says("加购物车")
+    assert "×1" in (await mei.says("1")).text
+
+
+@pytest.mark.parametrize("said", ["A11来三罐", "想买三罐A11", "A11 x3", "A11x3", "我想要3罐a11", "来A11 三罐"])
+async def test_so_many_of_a_code_in_any_order(town: Town, said: str) -> None:
+    mei = await customer(town, "小美")
+    await mei.says(f"地址 {WHERE}")
+    assert "要哪种" in (await mei.says(said)).text
+    assert "桐乡胎菊 100g 罐装 ×3" in (await mei.says("2")).text
+
+
+@pytest.mark.parametrize("verb", ["买", "加"])
+async def test_so_many_of_an_option_answers_which_and_how_many(town: Town, verb: str) -> None:
+    mei = await customer(town, "小美")
+    await mei.says(f"地址 {WHERE}")
+    await mei.says(f"{verb} A11")
+    assert "桐乡胎菊 100g 罐装 ×3" in (await mei.says("来3份第2个")).text
+
+
 @pytest.mark.parametrize(
     ("said", "spec"),
     [
