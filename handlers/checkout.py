@@ -188,7 +188,6 @@ async def buy_lines(
             figures=figures,
             from_cart=wish.from_cart,
             known=known,
-            second=wish.second,
         )
     except SoldOut as no:
         short = next(i for i in items if i.product.code == no.facts["product"])
@@ -197,9 +196,6 @@ async def buy_lines(
         waiting = str(no.facts["order"])
         steps = (Choice("去付款", PayOrder(waiting)), Choice("取消订单", CancelOrder(waiting)))
         no_more = reply("checkout/in_hand", *steps, order=waiting, product=first.product.name)
-        if not wish.play:
-            another = Choice("再要一单", wish.filled(second=True))
-            no_more = reply("checkout/said_twice", *steps, another, order=waiting)
         return replace(no_more.now_seen("order", waiting), refused=True)
     for item in items:
         talk.had(item.product.code, work.now)

@@ -190,7 +190,7 @@ class PrivateWords(Intent, verb="privatewords"): pass
 @dataclass(frozen=True)
 class Buy(Coded, verb="buy", changes=True, personal=True): product: ProductCode = ""; quantity: Quantity = 0; spec: Spec = ""; play: str = ""; seen: str = ""
 @dataclass(frozen=True)
-class BuyLines(Intent, verb="buylines", changes=True, personal=True): lines: tuple[tuple[int, int], ...] = (); play: str = ""; from_cart: bool = False; said: str = ""; address: AddressLine = ""; like: str = ""; second: bool = False
+class BuyLines(Intent, verb="buylines", changes=True, personal=True): lines: tuple[tuple[int, int], ...] = (); play: str = ""; from_cart: bool = False; said: str = ""; address: AddressLine = ""; like: str = ""
 @dataclass(frozen=True)
 class BuyAgain(Coded, verb="again", changes=True, personal=True): order: OrderNo = ""; word: YesNo = ""
 @dataclass(frozen=True)

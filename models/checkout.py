@@ -21,14 +21,11 @@ from models.product import Product, Sku, SoldOut
 from models.promise import promise
 from models.ready import Ready
 
-SAID_TWICE = timedelta(minutes=1)
-
 
 class InHand(Refusal):
-    """The same waits for its payment already. Facts: order.
+    """An order of the same play for the same spec waits for its payment: two of them would be two live groups.
 
-    Of a play for the same spec: two of them would be two live groups. Without one, the very same order was made within
-    `SAID_TWICE`: a thumb or a network has said it twice.
+    Facts: order.
     """
 
 
@@ -66,10 +63,9 @@ async def place(
     note: str = "",
     from_cart: bool = False,
     known: Sequence[Any] = (),
-    second: bool = False,
 ) -> tuple[Order, Quote]:
     """Make an order and hold what it wants; `terms` are those of the play of its one line, `known` is what was
-    `read_ahead`, `second` says that another one like the last is meant.
+    `read_ahead`.
 
     Raises NotForSale, SoldOut, QuantityOdd, InHand, TooManyUnpaid, NoFreightThere; Contended when somebody was faster.
     """
@@ -84,8 +80,8 @@ async def place(
             raise SoldOut(**facts, left=max(0, item.sku.left), asked=item.quantity)
     known = known or await work.together(*read_ahead(work, follower_id, items, figures))
     waiting, granted, tariff, promised, (no, pay_code) = known
-    if not second:
-        await _not_in_hand(work, waiting, play, items)
+    if play:
+        await _not_in_hand(work, waiting, play, items[0].sku.id)
     if len(waiting) >= figures.order.max_unpaid:
         raise TooManyUnpaid(most=figures.order.max_unpaid, order=waiting[0].no)
     plays = {items[0].sku.id: terms} if terms is not None else {}
@@ -130,28 +126,16 @@ async def place(
     return order, sum_
 
 
-async def _not_in_hand(work: Work, waiting: Sequence[Unpaid], play: str, items: Sequence[Item]) -> None:
-    """InHand when one of these unpaid orders is of the same kind of play for this spec, or was just made for the same.
+async def _not_in_hand(work: Work, waiting: Sequence[Unpaid], play: str, sku_id: int) -> None:
+    """InHand when one of these unpaid orders is of the same kind of play, for this spec.
 
     One person's messages are handled one after another, so nothing comes between this look and the new order.
     """
     kind = play.partition(":")[0]
-    near = {
-        order.id: order.no
-        for order in waiting
-        if order.play.partition(":")[0] == kind
-        and (play or (order.state == "pending" and work.now - order.made <= SAID_TWICE))
-    }
-    if not near:
-        return
-    held: dict[int, dict[int, int]] = {}
-    lines = select(OrderLine.order_id, OrderLine.sku_id, OrderLine.quantity).where(OrderLine.order_id.in_(near))
-    for row in await work.all(lines.order_by(OrderLine.order_id)):
-        held.setdefault(row.order_id, {})[row.sku_id] = row.quantity
-    wanted = {item.sku.id: item.quantity for item in items}
-    for order_id, pieces in held.items():
-        if pieces == wanted or (play and not wanted.keys().isdisjoint(pieces)):
-            raise InHand(order=near[order_id])
+    same = {order.id: order.no for order in waiting if order.play.partition(":")[0] == kind}
+    line = select(OrderLine.order_id).where(OrderLine.order_id.in_(same), OrderLine.sku_id == sku_id)
+    if same and (found := await work.one(line.order_by(OrderLine.order_id).limit(1))) is not None:
+        raise InHand(order=same[found.order_id])
 
 
 _NAMED = Ready(select(Order.id).where(or_(Order.no == bindparam("no"), Order.pay_code == bindparam("pay_code"))))

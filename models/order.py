@@ -269,8 +269,6 @@ class Unpaid:
     id: int
     no: str
     play: str
-    state: str
-    made: datetime
 
 
 class Orders(Shelf[Order]):
@@ -355,7 +353,7 @@ class Orders(Shelf[Order]):
 
 
 _UNPAID = Ready(
-    select(Order.id, Order.no, Order.play, Order.state, Order.made)
+    select(Order.id, Order.no, Order.play)
     .where(Order.follower_id == bindparam("follower"), or_(*(Order.state == state for state in UNPAID)))
     .order_by(Order.id)
 )

@@ -38,8 +38,6 @@ async def orders(person: Follower, what: str, spec: str = "1") -> Heard:
         heard = await person.says(spec)
     if "寄到哪里" in heard.text:
         heard = await person.says(WHERE)
-    if "没有再下" in heard.text:
-        heard = await person.says("再要一单")
     return heard
 
 
@@ -143,42 +141,6 @@ async def test_a_yes_to_no_question_orders_nothing_and_shows_what_is_on_screen(t
         assert "1. 买" in heard
     assert "还没有订单" in (await mei.says("订单")).text
     assert "要哪种" in (await mei.says("要买这个")).text, "who says so wants it"
-
-
-async def test_the_same_wish_said_twice_is_one_order(town: Town) -> None:
-    mei = await customer(town, "小美")
-    await mei.says(f"地址 {WHERE}")
-    wish = "买 A11 50g 罐装"
-    both = await asyncio.gather(mei.says(wish), mei.says(wish))
-    assert len({number(heard) for heard in both if "合计" in heard.text}) == 1
-    await town.later(seconds=20)
-    again = (await mei.says(wish)).text
-    assert "没有再下" in again
-    assert (await mei.says("订单")).text.count("待付款") == 1
-    assert "合计 ¥46" in (await mei.says("买 A11 50g 罐装 x2")).text, "two are another wish than one"
-    await town.later(seconds=61)
-    assert "合计 ¥27" in (await mei.says(wish)).text, "after a minute it is a new wish"
-    assert not await broken(town)
-
-
-async def test_who_wants_two_of_the_same_order_says_so(town: Town) -> None:
-    mei = await customer(town, "小美")
-    await mei.says(f"地址 {WHERE}")
-    first = await mei.says("买 A11 50g 罐装")
-    await mei.says("买 A11 50g 罐装")
-    second = await mei.says("再要一单")
-    assert number(second) != number(first)
-    await mei.says(f"取消 {number(first)}")
-    await mei.says(f"取消 {number(second)}")
-    assert "合计" in (await mei.says("买 A11 50g 罐装")).text, "what is cancelled stands in nobody's way"
-
-
-async def test_an_order_that_is_repeated_twice_at_once_is_repeated_once(town: Town) -> None:
-    mei = await customer(town, "小美")
-    await mei.pays(await orders(mei, GREEN))
-    await town.settles()
-    await asyncio.gather(mei.says("再来一单"), mei.says("再来一单"))
-    assert (await mei.says("订单")).text.count("待付款") == 1
 
 
 async def test_an_unpaid_order_frees_its_stock_by_itself(town: Town) -> None:
