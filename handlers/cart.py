@@ -125,7 +125,7 @@ async def change(
     """So many pieces of the line that had this number when the cart was last shown."""
     line = _meant(talk, what.line, now)
     if line is None:
-        note = "moved" if talk.hasty(now) else "which"
+        note = "moved" if talk.doubled(what.line, now) else "which"
         return _shown(await cart.basket(me.id), figures, talk, now, note=note)
     if not what.quantity:
         return DropFromCart(what.line)
@@ -139,10 +139,10 @@ async def drop(what: DropFromCart, me: Follower, cart: Cart, figures: Figures, t
     basket = await cart.basket(me.id)
     line = basket.line(meant.product, meant.spec) if meant is not None else None
     if line is None:
-        note = "which" if meant is None and not talk.hasty(now) else "moved"
+        note = "which" if meant is None and not talk.doubled(what.line, now) else "moved"
         return _shown(basket, figures, talk, now, note=note)
     await cart.take_out(me.id, [line.sku_id])
-    talk.renumbered = now.timestamp()
+    talk.dropped = [what.line, now.timestamp()]
     return _shown(await cart.basket(me.id), figures, talk, now, note="dropped")
 
 

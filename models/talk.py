@@ -50,7 +50,7 @@ class Talking:
     simple: bool = False  # three digits at a time, until the next order
     cart: list[dict[str, Any]] = field(default_factory=list)  # what the cart's numbers meant when it was last shown
     cart_at: float = 0.0
-    renumbered: float = 0.0  # when a line of the cart was taken out: those behind it have other numbers since
+    dropped: list[float] = field(default_factory=list)  # the cart's line that was last taken out, and when
     hushed: float = 0.0  # when 退订 or 不用 was last said: what was offered before it is no longer an offer
 
     @classmethod
@@ -72,16 +72,16 @@ class Talking:
     def in_cart(self, n: int, now: datetime) -> dict[str, Any] | None:
         """What number `n` of the cart meant when it was last shown, whatever was shown since; 30 minutes long.
 
-        None within `HASTE` of a line's leaving: that number was read off the list before.
+        None for a line that has just been taken out: said again at once, its number was read off the list before.
         """
         at = now.timestamp()
-        if at - self.cart_at > LIST_SECONDS or self.hasty(now) or not 1 <= n <= len(self.cart):
+        if at - self.cart_at > LIST_SECONDS or self.doubled(n, now) or not 1 <= n <= len(self.cart):
             return None
         return self.cart[n - 1]
 
-    def hasty(self, now: datetime) -> bool:
-        """Whether nobody can have read yet what the cart's numbers mean since a line left it."""
-        return now.timestamp() - self.renumbered <= HASTE
+    def doubled(self, n: int, now: datetime) -> bool:
+        """Whether line `n` of the cart was taken out so shortly before that nobody can mean the one there now."""
+        return bool(self.dropped) and self.dropped[0] == n and now.timestamp() - self.dropped[1] <= HASTE
 
     def step(self, words: str, now: datetime) -> int | None:
         """The number of the next step on screen that is called so, None for none."""
