@@ -170,8 +170,8 @@ async def test_control_without_numbered_seats_the_group_takes_more(opens: Open) 
 # -- callbacks ---------------------------------------------------------------------------------------------
 
 
-async def paid_thrice(there: Fleet, count: int) -> tuple[int, int]:
-    """So many paid orders, each of whose callbacks comes three times at once; (payments, refunds owed)."""
+async def paid_thrice(there: Fleet, count: int, ends: frozenset[int] = frozenset({200})) -> tuple[int, int]:
+    """So many paid orders, each of whose callbacks comes three times at once and `ends` so; (payments, refunds owed)."""
     await goods(there, count)
     there.cashier.withhold = True
 
@@ -184,7 +184,7 @@ async def paid_thrice(there: Fleet, count: int) -> tuple[int, int]:
     await at_once([partial(buys, one) for one in there.crowd(count)], 6)
     assert len(there.cashier.notices) == count
     answers = await at_once([partial(there.calls_back, n, 3) for n in there.cashier.notices], 20)
-    assert {one[-1] for each in answers for one in each} == {200}, there.yard.log()
+    assert {one[-1] for each in answers for one in each} <= ends, there.yard.log()
     assert {status for each in answers for one in each for status in one} <= {200, 500}
     payments, refunds = [await there.one(select(func.count()).select_from(t)) for t in (Payment, Refund)]
     return int(payments), int(refunds)
@@ -207,6 +207,7 @@ async def test_callbacks_that_come_three_times_at_once_to_two_processes_are_cred
 async def test_control_without_the_known_transaction_the_same_money_counts_again(opens: Open) -> None:
     async with opens(without=["transaction"]) as there:
         await there.run(text("ALTER TABLE payment DROP CONSTRAINT uq_payment_transaction_id"))
-        payments, refunds = await paid_thrice(there, 5)
+        ends = frozenset({200, 500})  # a third one would owe under the number of the second
+        payments, refunds = await paid_thrice(there, 5, ends)
     assert payments > 5, "the race did not happen: this test has lost its teeth"
     assert refunds > 0
