@@ -171,7 +171,7 @@ async def test_control_without_numbered_seats_the_group_takes_more(opens: Open) 
 
 
 async def paid_thrice(there: Fleet, count: int, ends: frozenset[int] = frozenset({200})) -> tuple[int, int]:
-    """So many paid orders, each of whose callbacks comes three times at once and `ends` so; (payments, refunds owed)."""
+    """So many paid orders, each of whose callbacks comes three times at once, `ends` so; (payments, refunds owed)."""
     await goods(there, count)
     there.cashier.withhold = True
 
