@@ -307,11 +307,6 @@ class Orders(Shelf[Order]):
         """What waits for this person's payment, oldest first."""
         return [Unpaid(**row) for row in await self.work.every(_UNPAID, {"follower": follower_id})]
 
-    async def group_of(self, order_id: int) -> int | None:
-        """The id of the group that an order is to join, or has joined."""
-        row = await self.work.one(select(Order.group_id).where(Order.id == order_id))
-        return row.group_id if row is not None else None
-
     async def of_group(self, group_id: int) -> list[Order]:
         """The orders of a group, oldest first, rows locked."""
         found = await self.session.execute(

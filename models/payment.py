@@ -197,10 +197,11 @@ class Attempts(Shelf[Attempt]):
         """The same of a bill."""
         return await self.open_of(*both(bill))
 
-    async def order_of(self, out_trade_no: str) -> int | None:
-        """The id of the order that a number at the cashier stands for; None for a number that is not ours."""
-        row = await self.work.one(select(Attempt.order_id).where(Attempt.out_trade_no == out_trade_no))
-        return int(row.order_id) if row is not None else None
+    async def order_of(self, out_trade_no: str) -> tuple[int, int | None] | None:
+        """The id of the order that a number at the cashier stands for, and of its group; None if it is not ours."""
+        of_attempt = select(Attempt.order_id, Order.group_id).join(Order, Order.id == Attempt.order_id)
+        row = await self.work.one(of_attempt.where(Attempt.out_trade_no == out_trade_no))
+        return (row.order_id, row.group_id) if row is not None else None
 
     async def hold(self, out_trade_no: str) -> Attempt | None:
         return await self._one(select(Attempt).where(Attempt.out_trade_no == out_trade_no), hold=True)

@@ -56,11 +56,11 @@ async def known(work: Work, transaction_id: str) -> bool:
 async def held(work: Work, out_trade_no: str) -> tuple[Order, Bill, Attempt] | None:
     """The order, what of it is paid under this number, and the attempt, all locked; None for a number not ours."""
     attempts = Attempts(work)
-    order_id = await attempts.order_of(out_trade_no)
-    if order_id is None:
+    found = await attempts.order_of(out_trade_no)
+    if found is None:
         return None
-    orders = Orders(work)
-    if (group_id := await orders.group_of(order_id)) is not None:
+    (order_id, group_id), orders = found, Orders(work)
+    if group_id is not None:
         await orders.of_group(group_id)  # who fills a group changes all of its orders: all of them before their group
     order = await orders.hold_id(order_id)
     attempt = await attempts.hold(out_trade_no)

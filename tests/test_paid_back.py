@@ -23,6 +23,7 @@ from models.aftersale import Case, Cases
 from models.freight import Zone
 from models.groupbuy import GroupBuys
 from models.order import Order, Orders
+from models.payment import Attempts
 from models.supplement import Supplement
 
 __all__ = ["elsewhere", "no_cashier"]  # fixtures
@@ -352,10 +353,13 @@ async def test_who_fills_a_group_and_who_leaves_it_do_not_wait_for_each_other(
 async def test_control_without_the_orders_before_their_group_they_do(
     town: Town, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def nobody(self: Orders, order_id: int) -> None:
-        return None
+    order_of = Attempts.order_of
 
-    monkeypatch.setattr(Orders, "group_of", nobody)
+    async def alone(self: Attempts, out_trade_no: str) -> tuple[int, None] | None:
+        found = await order_of(self, out_trade_no)
+        return None if found is None else (found[0], None)
+
+    monkeypatch.setattr(Attempts, "order_of", alone)
     await fills_while_one_leaves(town, monkeypatch)
     assert "deadlock" in caplog.text
 
