@@ -30,6 +30,7 @@ _ANOTHER = re.compile(r"[要想我]*[换改](?:一?[个种下])?(?:口味|规格
 _AMOUNT = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s?([^\W0-9]{0,2})")
 _PRICE = re.compile(r"¥([0-9]+(?:\.[0-9]+)?)")
 _IN_GRAMS = {"g": 1, "克": 1, "两": 50, "斤": 500, "kg": 1000, "公斤": 1000, "千克": 1000}
+_GLUED = re.compile(r"([A-Z][0-9]{1,5})X([0-9]{1,3})")  # A2x3: the code and how many
 _WISHES = re.compile(
     r"^(?:那就?|就)?(?:(?:请|麻烦)?(?:帮我|给我|我?要|我?想要?)(?:一下|下)?)?(?:看看|看一?下|查看|查查|查一?下|打开)?"
 )
@@ -108,8 +109,16 @@ def _phrase(hearing: Hearing) -> Intent | None:
         for name, slot in one.slots:
             if slot.thing and not str(fields[name]).isascii():
                 fields[name] = hearing.talk.shown(slot.thing, hearing.now)
+            if slot.thing == "product" and "quantity" in one.kind.__dataclass_fields__:
+                fields |= _unglued(name, str(fields[name]), hearing.catalog)
         return complete(one.kind(**fields), hearing.talk, hearing.now)
     return None
+
+
+def _unglued(name: str, code: str, catalog: Catalog) -> dict[str, object]:
+    """买A2x3: three of A2, unless there is a product of that code."""
+    found = _GLUED.fullmatch(code) if code not in catalog.goods else None
+    return {name: found[1], "quantity": int(found[2])} if found and found[1] in catalog.goods else {}
 
 
 def _line_of(said: str) -> int | None:

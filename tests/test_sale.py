@@ -425,3 +425,10 @@ async def test_on_weibo_the_sum_is_sent_and_never_in_the_reply(town: Town) -> No
     assert "合计" not in heard.text
     await town.settles()
     assert "合计 ¥27" in told(lin)
+
+
+@pytest.mark.parametrize("said", ["买A2x3", "买 A2X3", "来a2x3", "要Ａ２×３"])
+async def test_how_many_may_be_glued_to_the_code(town: Town, said: str) -> None:
+    mei = await customer(town, "小美")
+    await mei.says(said)
+    assert "×3 ¥135" in (await orders(mei, "1")).text
