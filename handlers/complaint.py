@@ -42,8 +42,7 @@ from models.talk import Talking
 from models.wayback import WayBackGlance
 from models.words import number, numeral, plain, unfill
 
-PAGE = 6
-ALL_LINES = 99
+PAGE, ALL_LINES = 6, 99
 SENT_REASONS = (
     ("坏了、破了", "broken"),
     ("少了、漏发", "short"),
@@ -94,6 +93,7 @@ _WANTS_BACK = re.compile(
     r"(?:退款|退货|退了|退掉|退一下|不想要了|不要了)(?:吧|了|哈)?)[\s。.!~]*"
 )
 _ALL_BACK = re.compile(r"(?:[两三几]|所有|全部|这些)(?:个|单|笔|的)?(?:订单)?(?:都|全)(?:退|不要)(?:[了掉款吧])*")
+_MIND = re.compile(r"(?:因为|我|就?是|的?话|,|，|\s)*(?:买错|拍错|下错|不想要|不喜欢|不合适|用不上|等太久).{0,6}")
 _NO_WISH = re.compile("[?吗呢]|怎|如何|多久|什么|能不能|可以|支持|到账|进度|没|不能|哪")
 
 
@@ -105,9 +105,10 @@ def back_in_passing(hearing: Hearing) -> Intent | None:
     found = _WANTS_BACK.fullmatch(hearing.said) if not _NO_WISH.search(hearing.said) else None
     if found is None:
         return None
-    rest = found["after"] or found["before"]
-    meant = hearing.catalog.named(rest) or (found["after"] and why(rest) in ("mind", "mistake", "late"))
-    return AskBack(words=hearing.raw[:100]) if meant else None
+    if found["after"] and _MIND.fullmatch(found["after"]):
+        return AskBack(words=hearing.raw[:100])
+    goods = found["after"] or found["before"]  # why is still asked: 不要了 says of which, and no more
+    return AskBack(words=goods[:100]) if hearing.catalog.named(goods) and not why(goods) else None
 
 
 # -- what is wrong ---------------------------------------------------------------------------------------
@@ -219,24 +220,27 @@ async def _order(
     """The order that is named, by its number or its goods; else that on screen, the only one paid, a list of them."""
     page, _ = await glance.page(me.id, Which.ALL, "", 2 * PAGE)
     paid = [order for order in page if order.state in ("paid", "shipped", "completed")]
-    theirs = with_goods(paid, named)
+    broken = wish.reason in SEEN
+    theirs = with_goods(paid if broken else [order for order in page if order.state != "closed"], named)
     if wish.order:
         order = await glance.by_no(wish.order, me.id)
         if order.state not in ("paid", "shipped", "completed"):
             return RefundOrder(order.no)
         if not theirs or with_goods([order], named):
             return order  # what is wrong with other goods is about their order, whatever was asked about
-    paid = theirs or paid
-    if wish.reason in SEEN:
-        paid = [order for order in paid if order.state != "paid"] or paid
+    among = theirs or paid
+    among = [order for order in among if order.state != "paid" or not broken] or among
     on_screen = [order for order in page if order.no == talk.shown("order", now)]
-    if len(found := [order for order in on_screen if order in paid] or paid) == 1:
-        return found[0]
+    found = [order for order in on_screen if order in among] or among
+    strange = named and not theirs and not broken  # these goods are in none of their orders: none is taken for it
+    if len(found) == 1 and not strange:
+        return found[0] if found[0] in paid else RefundOrder(found[0].no)
     if not found:
         if page:
             return RefundOrder((on_screen or page)[0].no)
         return replace(reply("aftersale/no_order", Choice("人工", Person())), keeps=True)
-    rows = [Choice(f"{o.words} ¥{yuan(o.total_fen)} {o.word}", wish.filled(order=o.no)) for o in paid[:PAGE]]
+    said = {"reason": "", "words": ""} if strange else {}
+    rows = [Choice(f"{o.words} ¥{yuan(o.total_fen)} {o.word}", wish.filled(order=o.no, **said)) for o in among[:PAGE]]
     return listing("orders/which", rows)
 
 

@@ -130,6 +130,9 @@ async def cancel_question(
     ask: CancelQuestion, me: Me, talk: Talking, orders: OrderGlance, cases: CaseGlance, now: datetime
 ) -> Reply | Intent:
     """No, to an open question only; it never cancels an order, and says how that is done where one may be meant."""
+    if talk.waiting(now) is not None:  # a command of staff, shown and not confirmed
+        talk.pending = None
+        return reply("help/not_done")
     asked = talk.asked(now)
     intent = remembered(asked["intent"]) if asked is not None else None
     if asked is not None and intent is not None:

@@ -11,6 +11,7 @@ from handlers.data import topics
 from handlers.intents import (
     AboutShop,
     Anger,
+    CancelQuestion,
     ChangeOrder,
     Discounts,
     Forget,
@@ -87,6 +88,9 @@ async def small_talk(ask: SmallTalk, me: Me, talk: Talking, cases: CaseGlance, n
     """
     if ask.topic == "ok" and (question := _options_open(talk, now)) is not None:
         return question
+    if ask.word and (waiting := talk.waiting(now)) is not None:
+        code = str(waiting["code"])
+        return CancelQuestion() if ask.word == "no" else replace(reply("everyday/say_confirm", code=code), keeps=True)
     topic = ask.topic if ask.topic in SMALL else "ok"
     if topic == "ok" and (offer := await cases.offered_to(me.id, talk, now)) is not None:
         case, just_now = offer

@@ -263,7 +263,7 @@ async def cancel(
     now: datetime,
 ) -> Reply | Intent:
     """Leaves an open question first; else closes an unpaid order; for a paid one only says what is possible."""
-    if ask.bare and talk.asked(now) is not None:
+    if ask.bare and (talk.asked(now) is not None or talk.waiting(now) is not None):
         return CancelQuestion()
     seen = Me(me.id, me.channel, me.account, me.who, me.name, me.since, me.following)
     unpaid, _ = await glance.page(me.id, Which.UNPAID, "", PAGE) if ask.bare else ([], False)

@@ -16,14 +16,16 @@ from models.regions import Missing, parse_address
 from models.words import looks_like_address
 
 LINES = 6
-_PHONE_IS = re.compile(r"(?:电话|手机|号码|联系方式).*(?:换|改|错|不对|是|为)|(?:换|改)(?:个|一下)?(?:电话|手机|号码)")
+_PHONE_IS = re.compile(r"(?:电话|手机|号码|联系方式).*(?:换|改|错|不对)|(?:换|改)(?:个|一下)?(?:电话|手机|号码)")
 _NAME_IS = re.compile(
-    r"(?:收货人|收件人|名字|姓名)(?:写错了?|填错了?|错了|不对)?[,，\s]*"
-    r"(?:改成|改为|换成|应该是|应为|是|叫)\s*((?!什么|啥|谁|哪)[^\s,，。?？]{1,12}?)吧?"
+    r"(?:收货人|收件人|名字|姓名)"
+    r"(?:(?:写错了?|填错了?|错了|不对)[,，\s]*(?:是|叫|应该?是)?|[,，\s]*(?:改成|改为|换成|换|应该是|应为))\s*"
+    r"((?!什么|啥|谁|哪|别人|一下)[^\s,，。?？]{1,12}?)吧?"
 )
+_OTHERS = re.compile("[?？吗么呢]|客服|快递员|骑手|师傅|你们|店里|老板")  # whose number it is, or whether
 _NOTE = re.compile(
-    r"(?:请|麻烦|帮我|给我|帮忙|我?想|我?要)*(?P<add>[加写做留]一?个?)?备注(?:一下|下|上)?[\s:：,，]*"
-    r"(?P<words>(?![里在写错是能可怎有没改了要修删])[^?？吗]{2,})?"
+    r"(?:请|麻烦|帮我|给我|帮忙|我?想|我?要)*(?P<add>[加写做留]一?个?)?备注(?:一下|下|上)?+[\s:：,，]*"
+    r"(?P<words>(?![里在写错是能可怎有没改了要修删看加吧]|收到|多少|几个|还没|已经|好了|取消|清空|去掉|不要了|不用)[^?？吗]{2,})?"
 )
 
 
@@ -34,7 +36,7 @@ def a_part(hearing: Hearing) -> Intent | None:
     asked = address_asked(hearing.talk, hearing.now)
     if asked is not None and (address_begun(asked[0]) or not isinstance(asked[0], ChangeAddress)):
         return None  # it is a part of what is being asked for
-    if looks_like_address(hearing.raw):
+    if looks_like_address(hearing.raw) or _OTHERS.search(hearing.raw):
         return None
     if found := _NAME_IS.fullmatch(hearing.raw):
         return ChangePart(order, name=found[1])

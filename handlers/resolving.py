@@ -196,7 +196,12 @@ def _may_be_address(hearing: Hearing, asked: Intent, n: int | None) -> bool:
     a street is one, whatever else is said along (电话, 发顺丰)."""
     if has_phone(hearing.raw) and looks_like_address(hearing.raw):
         return True
-    if n is not None or bare(hearing.said) in hearing.catalog.index.words or _cued(hearing, 100, 200) is not None:
+    if (
+        hearing.said.endswith(("?", "吗"))
+        or n is not None
+        or bare(hearing.said) in hearing.catalog.index.words
+        or _cued(hearing, 100, 200) is not None
+    ):
         return False
     return address_begun(asked) or may_begin_address(hearing.raw)
 
@@ -218,7 +223,8 @@ def _option(said: str, labels: list[str]) -> int | None:
 
 def _ranked(said: str) -> re.Match[str] | None:
     found = _RANKED.fullmatch(unfill(said))
-    return found if found and (found["rank"] in "大小" or any(found.group("lead", "most", "the"))) else None
+    named = found is not None and (found["most"] or (found["the"] or "")[:1] in ("的", "那"))
+    return found if found and (found["rank"] in "大小" or named) else None  # 给我便宜点 haggles
 
 
 def _extreme(labels: list[str], rank: str, vessel: str) -> int | None:

@@ -56,9 +56,11 @@ _TO_THERE = re.compile(
     r"(?:请|麻烦)?(?:帮我)?(?:把)?(?:收货)?(?:地址)?(?:改|换)(?:一下|下|个)?(?:收货)?(?:地址|寄到|寄|到|成|为|送到|[\s::,])+"
     r"|(?:收货)?地址(?:写|填|选|搞)?(?:错|不对)了?[\s,，。]*(?:应该?(?:是|寄到?)?|改成|改为|是)?[\s::]*"
 )
+# Who asks (寄到…多少钱, 能不能寄到…) has not said where it goes.
+_ASKS = re.compile(r"[?？吗么呢]|多少钱|贵不贵|[几多][天久]|能不能|可不可|可以|行不行|要不要|邮费|运费")
 # The same about the order on screen; with none it is said of the book.
 _HERE = re.compile(
-    r"(?:(?:寄|发|送|填|写)错了?[\s,，。]*)?(?:麻烦|请|给我|帮我|还是|都)*(?:改?寄|发|送)(?:到|去|给|往)?"
+    r"(?:(?:寄|发|送|填|写)错了?[\s,，。]*)?(?:麻烦|请|给我|帮我|还是|都)*(?:改?寄|发(?!票)|送(?![个礼]))(?:到|去|给|往)?"
 )
 
 
@@ -177,7 +179,7 @@ def to_there(hearing: Hearing) -> Intent | None:
     """改地址张三138…, 地址改成…, 帮我改寄…: without a space, too, it is the order's matter and not the book's."""
     order = hearing.talk.shown("order", hearing.now)
     found = _TO_THERE.match(hearing.raw) or (_HERE.match(hearing.raw) if order else None)
-    if not found or not (has_phone(hearing.raw) or looks_like_address(hearing.raw)):
+    if not found or _ASKS.search(hearing.raw) or not (has_phone(hearing.raw) or looks_like_address(hearing.raw)):
         return None
     return ChangeAddress(order, hearing.raw[found.end() :])
 

@@ -23,12 +23,14 @@ from models import carrier
 from models.aftersaleglance import CaseGlance, CaseSeen
 from models.figures import Figures
 from models.follower import Follower, Me
+from models.orderglance import OrderGlance, Which
 from models.remedy import Remedies
 from models.staff import StaffRoom
 from models.words import bare, unfill
 
+PAGE = 8
 _ASKS = re.compile("[?吗么呢嘛]|没|怎|哪|多久")
-_SENT = re.compile("寄[回出走去过了]|已寄|[退发]回|退货|退件|寄给")
+_SENT = re.compile("寄[回出走去过了]|已寄|[退发]回|退货|退件|寄给(?!我)")
 _LABEL = re.compile(r"\W*(?:(?:快递|物流|运)?单号|快递|物流)?[是为]?\W*")
 _OF_RETURN = (
     (
@@ -75,6 +77,7 @@ async def send_back(
     me: Follower,
     glance: CaseGlance,
     cases: Remedies,
+    orders: OrderGlance,
     staff: StaffRoom,
     figures: Figures,
     now: datetime,
@@ -83,15 +86,22 @@ async def send_back(
 
     Staff who wait for no number of their own have sent something out.
     """
+    bought, _ = await orders.page(me.id, Which.ALL, "", PAGE)
+    if wish.tracking and any(parcel.tracking == wish.tracking for order in bought for parcel in order.parcels):
+        return MyParcel()  # it is the shop's own
     found = await glance.meant(me.id, wish.order, wish.line, "agreed")
     returns = [case for case in (found if isinstance(found, list) else [found]) if case.kind == "return"]
     if not returns:
         if not wish.order and await staff.role_of(me.id) >= ShipSomehow.role:
             return ShipSomehow()
-        if wish.bare:
+        if wish.bare and not isinstance(await glance.meant(me.id, wish.order, wish.line, "returned"), CaseSeen):
             return MyParcel()
-        if isinstance(sent := await glance.meant(me.id, wish.order, wish.line, "returned"), CaseSeen):
+        sent = await glance.meant(me.id, wish.order, wish.line, "returned")
+        if isinstance(sent, CaseSeen) and wish.tracking and wish.tracking not in sent.back_no:
+            returns = [sent]  # another number puts the first right
+        elif isinstance(sent, CaseSeen):
             return ShowCase(sent.no, sent.place)
+    if not returns:
         return reply("aftersale/nothing_to_return", Choice("售后进度", ListCases()))
     if not wish.tracking:
         return ask("aftersale/which_number", wish.filled(order=returns[0].no), "tracking", case=returns[0])
@@ -126,7 +136,8 @@ def sent_back(hearing: Hearing) -> Intent | None:
         return begun.filled(carrier=name, tracking=number)
     if _SENT.search(rest) and not _ASKS.search(rest):
         return SendBack("", name, number)
-    return SendBack("", name, number, bare=1) if _LABEL.fullmatch(rest) else None
+    known = bool(name or carrier.of_number(number))
+    return SendBack("", name, number, bare=1) if known and _LABEL.fullmatch(rest) else None
 
 
 @shop.cue(99)

@@ -169,7 +169,8 @@ class Case(Guarded):
         """Its buyer has sent it back under this number; `until` then silence says that it has arrived."""
         if self.kind != "return":
             raise self.not_now(order)
-        self.go("returned", order, now, "buyer", number)
+        if self.state != "returned":  # else another number puts the first right
+            self.go("returned", order, now, "buyer", number)
         self.back_no, self.due_at = number, until
 
     def propose(self, order: Order, what: str, fen: int, pieces: int, now: datetime, until: datetime) -> None:

@@ -196,11 +196,18 @@ class OrderGlance(Glance):
         return await self._only(no, Order.no == no, Order.follower_id == follower_id)
 
     async def changing(self, no: str, follower_id: int, most: int) -> list[OrderSeen]:
-        """The order that is named, else at most so many that may still change, else those on their way; [] for none."""
-        if no:
-            return [await self.by_no(no, follower_id)]
+        """The order that is named, else at most so many that may still change, else those on their way; [] for none.
+
+        Beside one that is over those that may change: it may be named only because it was last on screen.
+        """
+        named = [await self.by_no(no, follower_id)] if no else []
+        if named and named[0].state not in ("closed", "completed"):
+            return named
         unfinished = await self.unfinished(follower_id, most)
-        return [o for o in unfinished if o.changeable] or [o for o in unfinished if o.state in ("paid", "shipped")]
+        changeable = [order for order in unfinished if order.changeable]
+        if named:
+            return [*named, *changeable]
+        return changeable or [order for order in unfinished if order.state in ("paid", "shipped")]
 
     async def by_id(self, order_id: int) -> OrderSeen:
         """Any order, for the house's own notices."""

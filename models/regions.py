@@ -194,6 +194,7 @@ _OWN_LABEL = re.compile(
 _MY_PLACE = re.compile(
     r"我们?的?(?:家里?|公司|单位|办公室|店里|学校|宿舍|爸妈家?|老家)(?:那里|那儿|那边|那)?(?:去|吧)?"
 )
+_NO_NAME = re.compile(r"[寄送]|能不能|可不可|可以|发票|请问")
 _ASKED_ALONG = re.compile(r"[?吗呢]$|(?:什么时候|啥时候|多久|几天).{0,4}$")  # 什么时候能到: said to the shop
 _PIECES = re.compile(r"[\s,;、。|/]+")
 _HOUSE = re.compile(
@@ -297,7 +298,13 @@ def _read_place(found: dict[str, str], loose: str) -> Place:
     if not found["name"]:
         pieces = _take_name(pieces, found, table)
     before, place = table.find("".join(pieces))
-    if place.levels and before and not found["name"] and len(before) <= 6 and not _PLACE_WORD.search(before):
+    if (
+        place.levels
+        and before
+        and not found["name"]
+        and len(before) <= 6
+        and not (_PLACE_WORD.search(before) or _NO_NAME.search(before))
+    ):
         found["name"] = _RECEIVES.sub("", before)
     return place
 
@@ -307,6 +314,7 @@ def _take_name(pieces: list[str], found: dict[str, str], table: Regions) -> list
         return (
             1 <= len(piece) <= 12
             and not piece.isdigit()
+            and not _NO_NAME.search(piece)
             and not _PLACE_WORD.search(piece.removesuffix("小店"))
             and (table.split(piece).levels == 0 or (piece[0] in _SURNAMES and len(pieces) > 1 and piece is pieces[0]))
         )

@@ -3,7 +3,7 @@
 import pytest
 from follower import Follower
 from sqlalchemy import select
-from test_aftersale import paid, states
+from test_aftersale import arrived, confirms, paid, states
 from test_sale import GREEN, WHERE, broken, customer, number, told
 from town import Town
 
@@ -144,3 +144,126 @@ async def test_where_the_parcel_is_may_be_asked_while_an_address_is_asked_for(to
     await mei.says("1")
     await mei.says("发货了吗")
     assert "合计 ¥27" in (await mei.says(WHERE)).text
+
+
+@pytest.mark.parametrize("words", ["瓜子不要了", "蜂蜜不要了", "龙井不要了", "龙井退款"])
+async def test_goods_that_were_never_bought_take_no_other_order_for_theirs(town: Town, words: str) -> None:
+    mei = await customer(town, "小美")
+    await paid(town, mei)
+    await mei.says(words)
+    await mei.says("不想要了")
+    assert await states(town) == []
+
+
+async def test_goods_of_an_order_that_is_not_paid_are_only_cancelled(town: Town) -> None:
+    mei = await customer(town, "小美")
+    await paid(town, mei)
+    await mei.says("买 A1")
+    unpaid = number(await mei.says("1"))
+    assert f"订单 {unpaid} 还没付款，直接取消就好" in (await mei.says("龙井不要了")).text
+    assert await states(town) == []
+
+
+@pytest.mark.parametrize("words", ["退款太慢了", "退款不需要了", "退款点错了", "我退款后悔了", "退款不要了"])
+async def test_words_about_a_refund_ask_for_none(town: Town, words: str) -> None:
+    mei = await customer(town, "小美")
+    await paid(town, mei)
+    await mei.says(words)
+    assert await states(town) == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "寄到上海市浦东新区世纪大道100号多少钱",
+        "发票寄到李四 13900139000 上海市浦东新区世纪大道200号",
+        "送个礼给李四 13900139000 上海市浦东新区世纪大道200号",
+        "你们能不能寄到李四 13900139000 上海市浦东新区世纪大道200号",
+        "客服电话是13900139000吗",
+        "快递员电话13900139000是他吗",
+        "收货人是不是张三",
+        "收货人是对的",
+        "名字是真的好听",
+    ],
+)
+async def test_what_only_sounds_like_another_address_changes_none(town: Town, words: str) -> None:
+    mei = await customer(town, "小美")
+    no = await paid(town, mei)
+    await mei.says(words)
+    rows = await town.stage.house.store.reader.all(select(Order.receiver, Order.phone, Order.detail))
+    assert [tuple(row) for row in rows] == [("张三", "13800138000", "文三路1号")]
+    assert f"订单 {no}" in (await mei.says(f"订单 {no}")).text
+
+
+@pytest.mark.parametrize("words", ["备注看见了没", "备注不要了", "备注取消", "备注多少字", "备注还没写", "备注一下吧"])
+async def test_talk_about_a_note_is_none(town: Town, words: str) -> None:
+    mei = await customer(town, "小美")
+    no = await paid(town, mei)
+    await mei.says(f"备注 {no} 放门口")
+    await mei.says(words)
+    (row,) = await town.stage.house.store.reader.all(select(Order.note))
+    assert row.note == "放门口"
+
+
+@pytest.mark.parametrize("words", ["给我便宜点", "那就便宜点", "便宜点就行"])
+async def test_who_haggles_has_chosen_nothing(town: Town, words: str) -> None:
+    mei = await customer(town, "小美")
+    await mei.says(f"地址 {WHERE}")
+    await mei.says("买 A11")
+    await mei.says(words)
+    assert await town.stage.house.store.reader.all(select(Order.id)) == []
+
+
+async def test_what_was_just_cancelled_is_not_the_only_order_a_change_may_mean(town: Town) -> None:
+    mei = await customer(town, "小美")
+    first = await paid(town, mei)
+    await mei.says("买 A1")
+    await mei.says("1")
+    await mei.says("取消")
+    listed = await mei.says("改地址 李四 13900139000 上海市浦东新区世纪大道100号")
+    assert first in listed.text
+    assert f"订单 {first} 改寄" in (await mei.says("2")).text
+
+
+@pytest.mark.parametrize("no_word", ["取消", "算了", "不改了", "不用了"])
+async def test_a_no_drops_the_command_of_staff_that_waits(town: Town, no_word: str) -> None:
+    boss = await town.owner()
+    await boss.says("上架 龙井250g 88 库存50")
+    assert "回 确认" in (await boss.says("好")).text
+    assert "没有做" in (await boss.says(no_word)).text
+    assert "没有等着确认的事" in (await boss.says("确认")).text
+
+
+@pytest.mark.parametrize("words", ["四个朋友聚会吃的瓜子", "两个大人一个小孩喝的花茶"])
+async def test_people_are_no_number_of_pieces(town: Town, words: str) -> None:
+    mei = await customer(town, "小美")
+    assert "4 份" not in (found := (await mei.says(words)).text)
+    assert "2 份" not in found
+
+
+@pytest.mark.parametrize("words", ["别再给我推了", "千万别再给我推了", "不要再给我推销了", "能不能别老推"])
+async def test_an_exit_in_any_of_these_words_stops_everything(town: Town, words: str) -> None:
+    mei = await customer(town, "小美")
+    await mei.says("订阅 龙井")
+    assert "以后不再给您发推送" in (await mei.says(words)).text
+
+
+async def test_what_was_broken_is_no_wish_for_the_packing(town: Town) -> None:
+    boss, mei = await town.owner(), await customer(town, "小美")
+    no = await paid(town, mei)
+    await boss.says(f"发货 {no} SF1234567890")
+    assert "桐乡胎菊" in (await mei.says("上次轻拿轻放都没做到，盖子都碎了")).text
+
+
+async def test_the_shop_s_own_parcel_is_no_return_and_a_wrong_number_is_put_right(town: Town) -> None:
+    boss, mei = await town.owner(), await customer(town, "小美")
+    no = await arrived(town, boss, mei)
+    sent = "SF1234567890"
+    await mei.says(f"退款 {no} 不想要了")
+    await confirms(boss, f"同意 {no}")
+    for words in (sent, f"你们寄给我的是{sent}", "913301067312345"):
+        await mei.says(words)
+        assert (await states(town))[-1] == "agreed", words
+    await mei.says("退货单号 SF9999567890123")
+    assert "SF9999567890124" in (await mei.says("退货单号 SF9999567890124")).text
+    assert "SF9999567890124" in (await mei.says("售后")).text

@@ -21,7 +21,7 @@ from handlers.intents import (
 )
 from handlers.replies import Choice, Reply, ask, confirm, listing, reply
 from handlers.routing import Hearing, shop
-from models.aftersale import REASON, Case, CaseNotNow, NoSuchCase, unsent
+from models.aftersale import REASON, Case, CaseNotNow, NoSuchCase, TooMuchAsked, unsent
 from models.aftersaleglance import CaseGlance, CaseSeen
 from models.figures import Figures
 from models.order import NotNow, Order, OrderLine, Orders
@@ -180,7 +180,9 @@ async def give_part(said: GivePart, orders: OrderGlance, cases: CaseGlance, ways
     proposed = case is not None and not (case.kind == "part" and case.amount_fen <= wish.fen)
     act = GivePartNow(order.no, place, wish.fen, reason)
     facts = {"line": order.lines[place - 1].words, "fen": wish.fen, "proposed": proposed, "reason": reason}
-    facts["way"] = await ways.coming(order.id, wish.fen)
+    facts["way"] = way = await ways.coming(order.id, wish.fen)
+    if way.fen < wish.fen:
+        raise TooMuchAsked(order=order.no, line=facts["line"], left_fen=way.fen)
     return confirm("aftersale/give_part", act, _digits(), order=order.no, **facts).now_seen("order", order.no)
 
 
