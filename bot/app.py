@@ -22,7 +22,7 @@ from bot.data import data
 from bot.desk import Desk
 from bot.face import Face, Room
 from bot.pay import notify
-from bot.pay.till import Till
+from bot.pay.till import Till, no_till
 from bot.pay.told import PayRefused, PayUnknown
 from bot.pay.wxpay import Merchant, WxPay
 from bot.settings import Settings
@@ -201,6 +201,8 @@ class House:
             self.pay = WxPay(merchant, self.http, self.clock.now)
             self.till = Till(self.pay, self.clock, settings)
             performers |= dict.fromkeys((Prepay, AskTrade, CloseTrade, PayBack, AskRefund), self.till.perform)
+        else:
+            performers |= dict.fromkeys((PayBack, AskRefund), no_till)
         self.courier = Courier(
             self.store,
             self.clock,

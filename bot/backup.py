@@ -339,6 +339,7 @@ def _tell(settings: Settings, done: Restored) -> int:
         say(f"skipped, because they may have been said before: {said} messages, {begun['campaign']} campaigns")
         say(f"to be asked of the cashier: {begun['trade']} payments, {begun['refund']} refunds")
     say("the shop is in quarantine: it sends no pushes until the cashier has answered (or: tuanpu restore --release)")
+    say("money taken or given back by hand since the backup is unknown here: let staff say 收款 and 已退 again.")
     say("orders placed after the backup are unknown here: say `tuanpu reconcile` for every day since it was made.")
     for module, invariant, ids in done.broken:
         say(f"{module} {invariant.name}: {invariant.sentence} — broken by {', '.join(map(str, ids[:20]))}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from handlers.asking import Intent
@@ -75,6 +76,11 @@ async def look(house: House) -> None:
     if waiting or given_up:
         return
     if held.step == ASKING:
+        if not house.figures.cashier:
+            order = house.figures.order
+            async with house.store.session() as session, session.begin():
+                until, extra = timedelta(minutes=order.hand_pay_minutes), timedelta(minutes=order.hold_extra_minutes)
+                await quarantine.give_time(Work(session, house.clock.now()), held.since + until, extra)
         for one in house.shop.ticks:
             await house.desk.look(one, quiet=True)
     async with house.store.session() as session, session.begin():

@@ -413,11 +413,11 @@ class RefuseCase(Intent, verb="refuse", changes=True, personal=True, role=Role.M
 @dataclass(frozen=True)
 class GivePart(Intent, verb="givepart", personal=True, role=Role.MANAGER): order: OrderNo = ""; line: Number = 0; fen: Yuan = 0; reason: Words = ""
 @dataclass(frozen=True)
-class GivePartNow(Intent, verb="givepartnow", changes=True, role=Role.MANAGER): order: str = ""; line: int = 0; fen: int = 0; reason: str = ""
+class GivePartNow(Intent, verb="givepartnow", changes=True, role=Role.MANAGER): order: str = ""; line: int = 0; fen: int = 0; reason: str = ""; last: tuple[int, ...] = ()
 @dataclass(frozen=True)
 class Resend(Intent, verb="resend", personal=True, role=Role.MANAGER): order: OrderNo = ""; line: Number = 0; pieces: Quantity = 0
 @dataclass(frozen=True)
-class ResendNow(Intent, verb="resendnow", changes=True, role=Role.MANAGER): order: str = ""; line: int = 0; pieces: int = 0
+class ResendNow(Intent, verb="resendnow", changes=True, role=Role.MANAGER): order: str = ""; line: int = 0; pieces: int = 0; last: tuple[int, ...] = ()
 @dataclass(frozen=True)
 class SetReturns(Intent, verb="setreturns", changes=True, role=Role.MANAGER): product: ProductCode = ""; words: Words = ""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import and_, exists, select
+from sqlalchemy import and_, exists, or_, select
 
 from models.audit import Audit
 from models.base import Contended, Glance, Invariant, Reader, Refusal, Work
@@ -23,7 +23,8 @@ from models.supplement import Bill, Supplement, Supplements
 BY_HAND = "hand"  # an attempt's way, and a payment's source
 TOOK = "takemoneynow"  # the act under which the audit has it
 _BY_HAND = and_(Payment.source == BY_HAND, Refund.state.not_in(["done", "failed"]))
-_REFUSED = and_(Payment.source != BY_HAND, Refund.state == "failed")
+_UNHEARD = and_(Refund.state == "due", Refund.error == "no_cashier")  # the shop has given up its cashier
+_REFUSED = and_(Payment.source != BY_HAND, or_(Refund.state == "failed", _UNHEARD))
 
 
 class OtherSum(Refusal):

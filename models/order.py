@@ -307,6 +307,12 @@ class Orders(Shelf[Order]):
         """What waits for this person's payment, oldest first."""
         return [Unpaid(**row) for row in await self.work.every(_UNPAID, {"follower": follower_id})]
 
+    async def of_its_group(self, no: str) -> None:
+        """Lock the orders of the group that an order joins, before it alone: who fills a group changes all of them."""
+        row = await self.work.one(select(Order.group_id).where(Order.no == no))
+        if row is not None and row.group_id is not None:
+            await self.of_group(row.group_id)
+
     async def of_group(self, group_id: int) -> list[Order]:
         """The orders of a group, oldest first, rows locked."""
         found = await self.session.execute(

@@ -13,6 +13,8 @@ from sqlalchemy import and_, exists, or_, select, update
 from models.audit import record
 from models.base import EPOCH, Invariant, Reader, Work
 from models.campaign import Campaign
+from models.hold import Hold
+from models.order import Order
 from models.outbox import Outbox
 from models.payment import OPEN, Attempt, Payment
 from models.refund import Refund
@@ -102,6 +104,12 @@ async def skip(work: Work, since: datetime) -> Counter[str]:
         .execution_options(synchronize_session=False)
     )
     gone.update(dropped.scalars().all())
+    await work.session.execute(  # questions of an earlier quarantine that nobody answered: they are asked anew
+        update(Outbox)
+        .where(Outbox.kind == "errand", Outbox.key.startswith(QUIET), Outbox.state == "unknown")
+        .values(state="dropped")
+        .execution_options(synchronize_session=False)
+    )
     await work.session.execute(
         update(Outbox)
         .where(Outbox.kind == "event", Outbox.state.in_(WAITING))
@@ -111,6 +119,19 @@ async def skip(work: Work, since: datetime) -> Counter[str]:
     await work.session.execute(update(Talk).where(Talk.missed > 0).values(missed=0))
     await _put(work, STEP, ASKING)
     return gone
+
+
+async def give_time(work: Work, until: datetime, extra: timedelta) -> None:
+    """Who pays the shop itself may have done so since the backup, and only staff can tell: unpaid orders wait anew.
+
+    What they hold outlives that by `extra`.
+    """
+    waits = update(Order).where(Order.state == "pending", Order.pay_until < until)
+    waits = waits.values(pay_until=until, version=Order.version + 1).returning(Order.id)
+    orders = (await work.session.execute(waits.execution_options(synchronize_session=False))).scalars().all()
+    for some in _parts(orders):
+        held = update(Hold).where(Hold.order_id.in_(some), Hold.state == "held").values(until=until + extra)
+        await work.session.execute(held.execution_options(synchronize_session=False))
 
 
 async def open_trades(reader: Reader) -> list[str]:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta, timezone
 from typing import Any, Literal
 
-from sqlalchemy import select
+from sqlalchemy import String, case, cast, exists, select
 
 from models.base import Glance
+from models.ledger import Entry as Booked
 from models.payment import Attempt, Payment
 from models.prices import yuan
 from models.refund import Refund
@@ -133,6 +134,11 @@ def _said(entry: Entry) -> str:
     return f"¥{yuan(entry.amount_fen)} {entry.state}"
 
 
+# What the cashier refused for good and staff gave back themselves has not gone back there.
+_given = exists().where(Booked.txn == "refund:" + cast(Refund.id, String), Booked.account == "hand").correlate(Refund)
+_at_the_cashier = case((_given, "failed"), else_=Refund.state).label("theirs")
+
+
 class BooksGlance(Glance):
     """Our side of a bill, read only; money that staff took by hand is on no bill."""
 
@@ -162,7 +168,7 @@ class BooksGlance(Glance):
         The cashier accepted it on one of the days between: its bill of one of them has it.
         """
         since, until = day_of(day)
-        rows = await self._refunds(Refund.state == "done", Refund.done_at >= since, Refund.done_at < until)
+        rows = await self._refunds(_at_the_cashier == "done", Refund.done_at >= since, Refund.done_at < until)
         return [(entry, made.astimezone(CHINA).date()) for entry, made in rows]
 
     async def refunds_of(self, numbers: Sequence[str]) -> list[Entry]:
@@ -174,11 +180,11 @@ class BooksGlance(Glance):
 
     async def _refunds(self, *conditions: Any) -> list[tuple[Entry, datetime]]:
         rows = await self.reader.all(
-            select(Refund.out_refund_no, Payment.out_trade_no, Refund.amount_fen, Refund.state, Refund.made)
+            select(Refund.out_refund_no, Payment.out_trade_no, Refund.amount_fen, _at_the_cashier, Refund.made)
             .join(Payment, Payment.id == Refund.payment_id)
             .where(Payment.source != BY_HAND, *conditions)
         )
-        return [(Entry("refund", r.out_refund_no, r.out_trade_no, r.amount_fen, r.state), r.made) for r in rows]
+        return [(Entry("refund", r.out_refund_no, r.out_trade_no, r.amount_fen, r.theirs), r.made) for r in rows]
 
     async def attempts(self, trades: Sequence[str]) -> dict[str, str]:
         """(number at the cashier → state) of those that this shop has issued."""

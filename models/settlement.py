@@ -122,7 +122,7 @@ async def settle_trade(work: Work, trade: Trade, figures: Figures) -> Settled:
         await Refunds(work).owe(payment_id, trade.amount_fen, "late", work.now + timedelta(minutes=minutes))
     facts = (order.id, order.no, order.follower_id, trade.amount_fen, cause, minutes, trade.transaction_id)
     work.tell(MoneyCameLate(*facts, extra=bill is not order, by_hand=trade.source == "hand"))
-    if cause == "gone" or bill.state == "closing":  # nothing more is waited for
+    if bill.state == "closing" or (bill.state == "pending" and cause in ("gone", "elsewhere")):  # nothing is waited for
         await end(work, order, bill, bill.closed_cause or cause)
     return Settled("orphan", order)
 
@@ -195,6 +195,8 @@ async def settle_refund(
     if fen and fen != refund.amount_fen:  # the cashier speaks of another sum: a person has to look
         state, error = "ABNORMAL", "amount"
     before = refund.state
+    if before == "done" and state == "SUCCESS" and not by_hand and await ledger.went_by_hand(work, refund.id):
+        work.tell(RefundStuck(refund.out_refund_no, order.no, refund.amount_fen, "twice", False))
     if not refund.said(state, error, work.now):
         return refund.state
     if refund.state == "done":
@@ -203,7 +205,8 @@ async def settle_refund(
         late = payment.state == "orphan"
         if not late:
             order.paid_back(refund.amount_fen)
-        await ledger.went_back(work, refund.id, refund.payment_id, order.id, refund.amount_fen, payment.source)
+        source = "hand" if by_hand else payment.source
+        await ledger.went_back(work, refund.id, refund.payment_id, order.id, refund.amount_fen, source)
         work.tell(
             RefundDone(
                 order.id,
@@ -213,7 +216,7 @@ async def settle_refund(
                 refund.reason,
                 late,
                 refund.out_refund_no,
-                by_hand or payment.source == "hand",
+                source == "hand",
             )
         )
     elif refund.error and refund.error not in QUIET and refund.state != "asked":

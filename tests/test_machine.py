@@ -733,7 +733,7 @@ def prepared(database: str, blank: Blank, tmp_path: Path, monkeypatch: pytest.Mo
 def test_whatever_is_done_no_fen_is_lost_and_all_comes_to_its_end(prepared: Prepared, walk: int, long: bool) -> None:
     """2,000 steps; by --long ten walks of 10,000, each another one every time, so that several cores share them."""
     Money.prepared = prepared
-    wanted, rules = (10_000, 200) if long else (2_000, 155)  # to come to its end is dear: few runs, and long ones
+    wanted, rules = (10_000, 200) if long else (2_000, 165)  # to come to its end is dear: few runs, and long ones
     while prepared.steps < wanted:
         before = prepared.steps
         run_state_machine_as_test(

@@ -1,23 +1,30 @@
 """What goes back goes back once, after a restore too; what was paid back stays here, and nothing waits for ever."""
 
 import asyncio
+import contextlib
 import re
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from follower import Follower
 from sqlalchemy import select, text
 from test_aftersale import confirms, figures, money_goes, paid, refunds, states, two_lines
-from test_backup import elsewhere, looks, opened
-from test_groupbuy import in_group, offered
-from test_hand import by_hand, collects, no_cashier
+from test_backup import buys, elsewhere, looks, opened, scans_the_code
+from test_groupbuy import in_group, offered, ordered
+from test_hand import balances, by_hand, collects, digits, no_cashier
 from test_sale import GREEN, WHERE, broken, customer, number, orders, told
 from test_second_thoughts import SHANGHAI, freight
 from town import Town
 
-from bot.backup import backup, restore
+from bot import courier
+from bot.backup import backup, release, restore
+from bot.pay.till import no_till
+from bot.reconcile import reconcile
 from bot.settings import Settings
+from handlers.errands import AskRefund, PayBack
 from models import product, quarantine, verify
 from models.aftersale import Case, Cases
 from models.freight import Zone
@@ -130,6 +137,135 @@ async def test_one_more_application_after_a_refusal_is_one_also_for_who_withdraw
         await mei.says("全部退款")
         await (boss.says(f"拒绝 {no} 没坏") if turn % 2 == 0 else mei.says(f"撤回 {no}"))
     assert await states(town) == ["refused", "withdrawn", "refused"]
+
+
+async def test_what_went_back_in_part_since_the_backup_is_told_and_not_forgotten(
+    town: Town, elsewhere: Settings, tmp_path: Path
+) -> None:
+    """The cashier says no more than that something went back: staff hear that a person has to look."""
+    house, cashier = town.stage.house, town.stage.cashier
+    boss, mei = await town.owner(), await customer(town, "小美")
+    placed = await orders(mei, "买 A11", "2")
+    code = await scans_the_code(mei, placed)
+    assert await backup(house.settings, tmp_path / "b", house.clock) == 0
+    await cashier.pay(code, mei.person.who)
+    await town.settles()
+    await mei.says(f"换规格 {number(placed)} 50g")
+    await money_goes(town)
+    told(mei)
+    told(boss)
+    assert await restore(elsewhere, tmp_path / "b", house.clock) == 0
+    async with opened(elsewhere, town.stage) as again:
+        for _ in range(20):
+            again.clock.move(timedelta(minutes=2))
+            await looks(again, 1)
+            await again.courier.drain()
+            await cashier.tick()
+        assert await quarantine.standing(again.store.reader) is None
+        assert "补退" in told(boss)
+        assert "没有付款" not in told(mei)
+        assert not await verify.offenders(again.store, again.clock.now())
+
+
+async def test_a_question_of_an_earlier_restore_does_not_keep_a_later_one_waiting(
+    town: Town, elsewhere: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house, stage = town.stage.house, town.stage
+    mei = town.wechat("小美")
+    await mei.follows()
+    await scans_the_code(mei, await buys(mei))
+    assert await backup(house.settings, tmp_path / "b", house.clock) == 0
+    assert await restore(elsewhere, tmp_path / "b", house.clock) == 0
+    stage.cashier.fail_next("", drop=True, times=10_000)
+    async with opened(elsewhere, stage) as again:
+        with monkeypatch.context() as fewer:
+            fewer.setitem(courier.TRIES, "errand", 4)
+            for _ in range(6):
+                again.clock.move(timedelta(minutes=11))
+                await again.courier.drain()
+        await looks(again, 3)
+        assert await release(elsewhere, again.clock) == 0
+        stage.cashier.faults.clear()
+        for _ in range(5):
+            again.clock.move(timedelta(minutes=20))
+            await looks(again, 2)
+    house.clock.move(timedelta(days=7))
+    await backup(elsewhere, tmp_path / "later", house.clock)
+    await restore(elsewhere, tmp_path / "later", house.clock)
+    async with opened(elsewhere, stage) as again:
+        for _ in range(10):
+            again.clock.move(timedelta(minutes=2))
+            await looks(again, 2)
+            await again.courier.drain()
+        assert await quarantine.standing(again.store.reader) is None
+
+
+@by_hand
+async def test_who_may_have_paid_by_hand_since_the_backup_is_not_closed_unasked(
+    town: Town, elsewhere: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    boss, mei, house = await town.owner(), await customer(town, "小美"), town.stage.house
+    no = number(await orders(mei, GREEN))
+    assert await backup(house.settings, tmp_path / "b", house.clock) == 0
+    await collects(boss, no)
+    house.clock.move(timedelta(hours=25))
+    assert await restore(elsewhere, tmp_path / "b", house.clock) == 0
+    assert "let staff say 收款" in capsys.readouterr().out
+    async with opened(elsewhere, town.stage) as again:
+        for _ in range(5):
+            again.clock.move(timedelta(seconds=5))
+            await looks(again, 1)
+            await again.courier.drain()
+        assert await quarantine.standing(again.store.reader) is None
+        rows = await again.store.reader.all(select(Order.state))
+        assert [row.state for row in rows] == ["pending"]
+        assert not await verify.offenders(again.store, again.clock.now())
+
+
+# -- as it was read back ---------------------------------------------------------------------------------
+
+
+async def manager(town: Town, boss: Follower) -> Follower:
+    """Somebody who may pay back, too."""
+    lin = await customer(town, "小林")
+    code = re.search(r"绑定码：(\d{6})", (await boss.says("授权 店长")).text)
+    assert code
+    await lin.says(f"绑定 {code[1]}")
+    return lin
+
+
+async def complains(town: Town, boss: Follower, mei: Follower, *answers: str) -> str:
+    """Two pieces have arrived, and something is wrong with them."""
+    no = await paid(town, mei, "买 A11 x2", "2")
+    await boss.says(f"发货 {no} SF1234567890")
+    await mei.says(f"收货 {no}")
+    for words in (f"退款 {no} 坏了", *answers):
+        await mei.says(words)
+    return no
+
+
+async def test_two_managers_who_read_the_same_part_back_pay_it_once(town: Town) -> None:
+    boss, mei = await town.owner(), await customer(town, "小美")
+    lin = await manager(town, boss)
+    no = await complains(town, boss, mei, "2", "2", "5")
+    asked = (await lin.says(f"退 {no} 5")).text
+    await confirms(boss, f"退 {no} 5")
+    for _ in range(2):
+        await town.later(minutes=1)
+    assert "刚刚有变化" in (await lin.says(f"确认 {digits(asked)}")).text
+    await money_goes(town)
+    assert await refunds(town) == [(500, "done")]
+
+
+async def test_what_was_read_back_as_a_proposal_is_never_paid_without_the_buyer_s_yes(town: Town) -> None:
+    boss, mei = await town.owner(), await customer(town, "小美")
+    no = await complains(town, boss, mei, "2", "3")
+    asked = (await boss.says(f"退 {no} 5")).text
+    assert "买家" in asked
+    await mei.says(f"撤回 {no}")
+    assert "刚刚有变化" in (await boss.says(f"确认 {digits(asked)}")).text
+    await money_goes(town)
+    assert await refunds(town) == []
 
 
 # -- what is said ----------------------------------------------------------------------------------------
@@ -293,6 +429,50 @@ async def test_what_the_cashier_refused_for_good_may_be_given_back_by_hand(town:
     assert not await broken(town)
 
 
+async def test_what_was_given_back_by_hand_and_by_the_cashier_too_is_booked_once_and_told(town: Town) -> None:
+    boss, _, no = await refused(town)
+    await confirms(boss, f"已退 {no}")
+    await town.settles()
+    assert (await balances(town))["hand"] == -2700
+    told(boss)
+    back = next(iter(town.stage.cashier.books.refunds.values()))
+    back.state = "PROCESSING"
+    await town.stage.cashier.refund_settle(back.out_refund_no, "SUCCESS")
+    await town.settles()
+    assert "客人收到了两份" in told(boss)
+    assert await refunds(town) == [(2700, "done")]
+    assert not await broken(town)
+
+
+@sqlite
+async def test_the_bill_lacks_what_the_cashier_refused_and_staff_gave_back(town: Town) -> None:
+    boss, mei = await town.owner(), await customer(town, "小美")
+    no = await paid(town, mei)
+    await mei.says(f"退款 {no} 不想要了")
+    town.stage.cashier.fail_next("/refunds", status=403, code="USER_ACCOUNT_ABNORMAL", times=1)
+    await confirms(boss, f"同意 {no}")
+    await town.later(minutes=2)
+    await confirms(boss, f"已退 {no}")
+    await town.later(hours=30)
+    assert await reconcile(town.stage.house.settings, "2026-03-02", town.stage.house.clock) == 0
+
+
+async def test_a_shop_that_gave_up_its_cashier_hears_of_what_it_owes_and_gives_it_back_by_hand(town: Town) -> None:
+    boss, mei = await town.owner(), await customer(town, "小美")
+    no = await paid(town, mei)
+    house = town.stage.house
+    house.courier.performers = {**house.courier.performers, PayBack: no_till, AskRefund: no_till}
+    house.desk.figures = replace(house.desk.figures, cashier=False)
+    await confirms(boss, f"取消 {no} 缺货")
+    for _ in range(3):
+        await town.later(hours=1)
+    assert "请亲手退给客人" in told(boss)
+    assert "退了 ¥27" in await confirms(boss, f"已退 {no}")
+    await town.settles()
+    assert await refunds(town) == [(2700, "done")]
+    assert not await broken(town)
+
+
 async def test_a_refund_under_a_number_that_is_not_here_is_said_again_and_the_owner_hears_of_it(town: Town) -> None:
     boss, mei = await town.owner(), await customer(town, "小美")
     no = await paid(town, mei)
@@ -362,6 +542,31 @@ async def test_control_without_the_orders_before_their_group_they_do(
     monkeypatch.setattr(Attempts, "order_of", alone)
     await fills_while_one_leaves(town, monkeypatch)
     assert "deadlock" in caplog.text
+
+
+@postgresql
+async def test_two_who_take_money_by_hand_for_one_group_do_not_wait_for_each_other(
+    town: Town, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    boss = await offered(town, "设团 A1 3人 19.9 24小时")
+    other = await manager(town, boss)
+    code = await in_group(town, town.wechat("小美"), "开团 A1")
+    asked = []
+    for who, staff in (("小浩", boss), ("小琳", other)):
+        person = await customer(town, who)
+        asked.append((await staff.says(f"收款 {number(await ordered(person, f'参团 {code}'))}")).text)
+    here, of_group = asyncio.Barrier(2), Orders.of_group
+
+    async def all_of_them(self: Orders, group_id: int) -> list[Order]:
+        with contextlib.suppress(TimeoutError, asyncio.BrokenBarrierError):
+            await asyncio.wait_for(here.wait(), 0.5)
+        return await of_group(self, group_id)
+
+    monkeypatch.setattr(Orders, "of_group", all_of_them)
+    await asyncio.gather(*(one.says(f"确认 {digits(words)}") for one, words in zip((boss, other), asked, strict=True)))
+    await town.settles()
+    assert "deadlock" not in caplog.text
+    assert not await broken(town)
 
 
 async def granted_while_another_pays(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -176,5 +176,10 @@ class Till:
         )
 
 
+async def no_till(errand: PayBack | AskRefund) -> Intent:
+    """A shop that has given up its cashier: what it owes there waits, and somebody hears so."""
+    return RefundSeen(errand.out_refund_no, "REFUSED" if isinstance(errand, PayBack) else "", "no_cashier")
+
+
 def _refund(state: RefundState) -> RefundSeen:
     return RefundSeen(state.out_refund_no, state.state, "", state.refund_fen)

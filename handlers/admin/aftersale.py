@@ -178,7 +178,7 @@ async def give_part(said: GivePart, orders: OrderGlance, cases: CaseGlance, ways
     place, reason = places[0], wish.reason.strip()[:100]
     case = next((c for c in await cases.of_order(order.id) if c.place == place and c.state == "applied"), None)
     proposed = case is not None and not (case.kind == "part" and case.amount_fen <= wish.fen)
-    act = GivePartNow(order.no, place, wish.fen, reason)
+    act = GivePartNow(order.no, place, wish.fen, reason, await _last(cases, order.id, place))
     facts = {"line": order.lines[place - 1].words, "fen": wish.fen, "proposed": proposed, "reason": reason}
     facts["way"] = way = await ways.coming(order.id, wish.fen)
     if way.fen < wish.fen:
@@ -191,7 +191,7 @@ async def give_part_now(
     wish: GivePartNow, orders: Orders, cases: Remedies, ways: WayBackGlance, figures: Figures
 ) -> Reply:
     """Confirmed: paid back, or proposed to the buyer."""
-    order, line, case = await _held(wish.order, wish.line, orders, cases)
+    order, line, case = await _held(wish, orders, cases)
     if case is None:
         case = await cases.apply(
             order, line, figures, kind="part", reason="shop", words=wish.reason, fen=wish.fen, actor="staff"
@@ -229,7 +229,7 @@ async def resend(said: Resend, orders: OrderGlance, cases: CaseGlance) -> Reply:
     case = next((c for c in await cases.of_order(order.id) if c.place == place and c.state == "applied"), None)
     pieces = min(wish.pieces or (case.pieces if case and case.pieces else line.quantity), line.quantity)
     proposed = case is not None and case.kind != "resend"
-    act = ResendNow(order.no, place, pieces)
+    act = ResendNow(order.no, place, pieces, await _last(cases, order.id, place))
     words = f"{line.name} {line.spec}".strip() + f" ×{pieces}"
     asked = confirm("aftersale/resend", act, _digits(), order=order.no, line=words, proposed=proposed)
     return asked.now_seen("order", order.no)
@@ -246,7 +246,7 @@ def to_resend(hearing: Hearing) -> Intent | None:
 @shop.on()
 async def resend_now(wish: ResendNow, orders: Orders, cases: Remedies, figures: Figures) -> Reply:
     """Confirmed: the pieces are taken from the stock and wait for 发货, or it is proposed to the buyer."""
-    order, line, case = await _held(wish.order, wish.line, orders, cases)
+    order, line, case = await _held(wish, orders, cases)
     if unsent(order, line) or not line.ships:
         raise NotNow(order=order.no, state=order.state, word=order.word, act="resend")
     if case is not None and case.kind != "resend":
@@ -259,14 +259,25 @@ async def resend_now(wish: ResendNow, orders: Orders, cases: Remedies, figures: 
     return _done(order, case, WayBack())
 
 
-async def _held(no: str, place: int, orders: Orders, cases: Remedies) -> tuple[Order, OrderLine, Case | None]:
-    """The order, the line at this place, and what is asked about it; the order locked before the case."""
-    order = await orders.hold_any(no)
+async def _last(cases: CaseGlance, order_id: int, place: int) -> tuple[int, ...]:
+    """The newest case of a line and its steps, as they are read back; () for none."""
+    found = [(case.id, case.steps) for case in await cases.of_order(order_id) if case.place == place]
+    return max(found, default=())
+
+
+async def _held(wish: GivePartNow | ResendNow, orders: Orders, cases: Remedies) -> tuple[Order, OrderLine, Case | None]:
+    """The order, the line at this place, and what is asked about it; the order locked before the case.
+
+    Raises CaseNotNow when it is not what was read back: a proposal is no gift, and what was given is not given twice.
+    """
+    order = await orders.hold_any(wish.order)
     lines = await orders.lines(order.id)
-    if not 1 <= place <= len(lines):
+    if not 1 <= wish.line <= len(lines):
         raise NoSuchCase(order=order.no)
-    line = lines[place - 1]
+    line = lines[wish.line - 1]
     last = await cases.last_of(line.id)
+    if tuple(wish.last) != ((last.id, last.steps) if last is not None else ()):
+        raise CaseNotNow(order=order.no, state="", word="刚刚有变化")
     if last is not None and last.open and last.state != "applied":
         raise last.not_now(order)
     return order, line, last if last is not None and last.open else None

@@ -78,6 +78,7 @@ async def take_now(
     post: Post,
 ) -> Reply:
     """Confirmed: settled like any payment; while it may be being paid at the cashier, that is closed first."""
+    await orders.of_its_group(wish.order)
     order = await orders.hold_any(wish.order)
     bill = await hand.bill_of(work, order)
     attempt = await attempts.open_for(bill)
