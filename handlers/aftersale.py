@@ -32,10 +32,9 @@ from models.remedy import Remedies, freight_back
 from models.staff import Role, StaffGlance, StaffRoom
 from models.talk import Talking
 from models.wayback import WayBackGlance
-from models.words import bare, unfill
+from models.words import asks, bare, unfill
 
 PAGE = 6
-_ASKS = re.compile("[?吗么呢嘛]")
 _BEFORE = "(?:那|就|我|还是|要不|算了|算啦|没事了?|不好意思)*"
 _SEND_IT = "(?:(?:就|快|请|麻烦|还是|直接|照常|继续|给我|你们)*(?:发货?|寄)(?:给我|出来?|吧|了)*)?"
 _DROPS = re.compile(
@@ -155,11 +154,11 @@ def _nothing(wish: WithdrawCase, talk: Talking, now: datetime) -> Reply | Intent
     return reply("aftersale/nothing_to_withdraw", Choice("我的订单", ListOrders()))
 
 
-@shop.cue(94)
+@shop.cue(93)
 def let_it_drop(hearing: Hearing) -> Intent | None:
     """算了不退了, 取消退款, 我又想要了, 别退了给我发货吧: before what is asked reads 退了 in it, and before topics."""
     said = bare(unfill(hearing.said))
-    if _ASKS.search(hearing.said) or not (_DROPS.fullmatch(said) or _NO_MORE.fullmatch(said)):
+    if asks(hearing.said) or not (_DROPS.fullmatch(said) or _NO_MORE.fullmatch(said)):
         return None
     return WithdrawCase(hearing.talk.shown("order", hearing.now), bare=2 if _NO_MORE.fullmatch(said) else 1)
 

@@ -27,7 +27,7 @@ from models.order import OrderPlaced
 from models.prices import yuan
 from models.product import NotForSale, ProductGlance, SoldOut
 from models.talk import Talking
-from models.words import counted, number, numeral, plain, quantity, unfill
+from models.words import asks, counted, number, numeral, plain, quantity, unfill
 
 PAGE = 6
 NAME = 12  # characters of a name in a list
@@ -229,7 +229,7 @@ def edited(hearing: Hearing) -> Intent | None:
     talk, now, said = hearing.talk, hearing.now, unfill(hearing.said)
     asked = talk.asked(now)
     about = remembered(asked["intent"]) if asked else None
-    if not talk.cart or (asked and not isinstance(about, EditLine)):
+    if not talk.cart or asks(hearing.said) or (asked and not isinstance(about, EditLine)):
         return None
     on_screen = talk.offered[:1] == talk.cart[:1]
     if found := next((found for one in _TO if (found := one.fullmatch(said))), None):
@@ -250,6 +250,7 @@ def edited(hearing: Hearing) -> Intent | None:
 def into_the_cart(hearing: Hearing) -> Intent | None:
     """加两个到购物车, 购物车加2盒: so many of what is on screen."""
     found, shown = _INTO.fullmatch(unfill(hearing.said)), hearing.talk.shown("product", hearing.now)
+    found = None if asks(hearing.said) else found
     said = (found["many"] or found["more"] or "") if found else ""
     many = quantity(said)
     return AddToCart(shown, many or 0) if found and shown and (many or not said) else None

@@ -183,7 +183,7 @@ def _nothing_of(query: Query, catalog: Catalog, talk: Talking) -> Reply:
     steps = (Choice(f"订阅 {goods}", Subscribe(goods)),) if goods else (Choice("看看全部商品", Browse()),)
     lines = [_near_line(hit, query, catalog) for hit in near]
     said = listing("catalog/search_near", lines, *steps, said=query.said(), near=near)
-    return said if near else replace(said, keeps=True)
+    return said if near else said.aside()
 
 
 def _near_line(hit: Hit, query: Query, catalog: Catalog) -> Choice:

@@ -40,7 +40,7 @@ from models.remedy import Remedies
 from models.staff import StaffGlance
 from models.talk import Talking
 from models.wayback import WayBackGlance
-from models.words import number, numeral, plain, unfill
+from models.words import number, numeral, plain
 
 PAGE, ALL_LINES = 6, 99
 SENT_REASONS = (
@@ -81,36 +81,6 @@ def in_other_words(hearing: Hearing) -> Intent | None:
     return None
 
 
-_BACK = re.compile(
-    r"(?:请|麻烦|给我|快点?|赶紧|赶快|马上|立刻|立即|现在|我要)*(?:退[钱款](?:给我?|回给?我?|还给?我?)?|把[钱款]退(?:给|回|还|还给|回给)?我?)"
-    r"|我(?:要|想|还是想)退(?:了|掉|了它)"
-)
-
-
-_WANTS_BACK = re.compile(
-    r"(?:我?(?:要|想|想要)?(?:申请)?(?:退款|退货|退钱)[\s,，:：。]*(?P<after>.+)"
-    r"|(?:我?(?:要|想|想要)?把?)?(?P<before>[^,，。;；]+?)(?:那[个单]|这[个单]|的)?(?:我?(?:要|想|想要))?(?:申请)?"
-    r"(?:退款|退货|退了|退掉|退一下|不想要了|不要了)(?:吧|了|哈)?)[\s。.!~]*"
-)
-_ALL_BACK = re.compile(r"(?:[两三几]|所有|全部|这些)(?:个|单|笔|的)?(?:订单)?(?:都|全)(?:退|不要)(?:[了掉款吧])*")
-_MIND = re.compile(r"(?:因为|我|就?是|的?话|,|，|\s)*(?:买错|拍错|下错|不想要|不喜欢|不合适|用不上|等太久).{0,6}")
-_NO_WISH = re.compile("[?吗呢]|怎|如何|多久|什么|能不能|可以|支持|到账|进度|没|不能|哪")
-
-
-@shop.cue(94)
-def back_in_passing(hearing: Hearing) -> Intent | None:
-    """退款 买错了, 胎菊退款, 把碧螺春退了吧: goods or a reason beside the word for it."""
-    if _ALL_BACK.fullmatch(hearing.said):
-        return RefundOrder()
-    found = _WANTS_BACK.fullmatch(hearing.said) if not _NO_WISH.search(hearing.said) else None
-    if found is None:
-        return None
-    if found["after"] and _MIND.fullmatch(found["after"]):
-        return AskBack(words=hearing.raw[:100])
-    goods = found["after"] or found["before"]  # why is still asked: 不要了 says of which, and no more
-    return AskBack(words=goods[:100]) if hearing.catalog.named(goods) and not why(goods) else None
-
-
 # -- what is wrong ---------------------------------------------------------------------------------------
 
 
@@ -141,12 +111,6 @@ async def refund(wish: RefundOrder, me: Me, talk: Talking, orders: OrderGlance, 
     elif order.state == "forming":
         steps = [Choice("退团", LeaveGroup(word="look")), *steps]
     return reply("aftersale/not_paid", *steps, order=order).now_seen("order", order.no)
-
-
-@shop.cue(55)
-def money_back(hearing: Hearing) -> Intent | None:
-    """把钱退给我, 快退钱, 退钱给我: the same in a hurry."""
-    return RefundOrder(hearing.talk.shown("order", hearing.now)) if _BACK.fullmatch(unfill(hearing.said)) else None
 
 
 @shop.on()
@@ -238,7 +202,7 @@ async def _order(
     if not found:
         if page:
             return RefundOrder((on_screen or page)[0].no)
-        return replace(reply("aftersale/no_order", Choice("人工", Person())), keeps=True)
+        return reply("aftersale/no_order", Choice("人工", Person())).aside()
     said = {"reason": "", "words": ""} if strange else {}
     rows = [Choice(f"{o.words} ¥{yuan(o.total_fen)} {o.word}", wish.filled(order=o.no, **said)) for o in among[:PAGE]]
     return listing("orders/which", rows)

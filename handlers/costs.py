@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
 
 from handlers.asking import Intent
@@ -18,11 +17,6 @@ from models.follower import Me
 from models.freight import WEIGHT, FreightGlance, NoFreightThere, province_of
 
 
-def _aside(said: Reply) -> Reply:
-    """An answer in passing: the open question and the list on screen stay."""
-    return replace(said, keeps=True)
-
-
 @shop.on()
 async def freight(
     ask: Freight, me: Me, figures: Figures, cart: CartGlance, freights: FreightGlance, addresses: AddressGlance
@@ -30,25 +24,25 @@ async def freight(
     """The rule in one line, for where this person's parcels go; with a cart, what is missing to free shipping."""
     if ask.topic == "pickup":
         step = Choice("商品", Browse())
-        return _aside(reply("everyday/pickup", step, at=figures.order.pickup_at))
+        return reply("everyday/pickup", step, at=figures.order.pickup_at).aside()
     if ask.topic == "return_freight":
-        return _aside(reply("everyday/return_freight", by=figures.service.return_freight))
+        return reply("everyday/return_freight", by=figures.service.return_freight).aside()
     tariff, to = await freights.tariff(figures), await addresses.of(me.id)
     province = province_of(to.region) if to else ""
     if ask.topic == "regions":
         if not any(zone.provinces for zone in tariff.zones):
             return AboutShop("regions")
-        return _aside(reply("everyday/regions", zones=tariff.zones, weighed=tariff.by == WEIGHT))
+        return reply("everyday/regions", zones=tariff.zones, weighed=tariff.by == WEIGHT).aside()
     try:
         zone = tariff.zone(province)
     except NoFreightThere:
-        return _aside(reply("everyday/no_freight", Choice("换地址", SetAddress()), province=province))
+        return reply("everyday/no_freight", Choice("换地址", SetAddress()), province=province).aside()
     total = sum(line.sum_fen for line in (await cart.basket(me.id)).lines)
     free = zone.free_from_fen
     missing = max(0, free - total) if total and free is not None else 0
     there = province if len(tariff.zones) > 1 else ""
     facts = {"zone": zone, "weighed": tariff.by == WEIGHT, "there": there, "enough": total and not missing}
-    return _aside(reply("everyday/freight", **facts, missing=missing))
+    return reply("everyday/freight", **facts, missing=missing).aside()
 
 
 @shop.on("coupons")
@@ -81,4 +75,4 @@ async def discounts(
     if best:
         steps.insert(0, Choice("看打折的", ShowProduct(best)))
     facts = {"timed": timed[:2], "deals": deals[:2], "free": free, "missing": missing}
-    return _aside(reply("everyday/discounts", *steps, **facts))
+    return reply("everyday/discounts", *steps, **facts).aside()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from datetime import datetime
 
 from handlers.asking import Intent, address_asked, remembered
@@ -144,11 +143,6 @@ def cancel_that(hearing: Hearing) -> Intent | None:
     return ChangeOrder("", " ".join(goods)) if goods else None
 
 
-def _aside(said: Reply) -> Reply:
-    """An answer in passing: the open question and the list on screen stay."""
-    return replace(said, keeps=True)
-
-
 async def _newest(orders: OrderGlance, me: Me, shown: str, among: Which, goods: str = "") -> OrderSeen | None:
     """One with the goods that are named; else the one on screen, if it is among these; else the newest that is under
     way, unpaid, or anything."""
@@ -171,7 +165,7 @@ async def parcel(ask: MyParcel, me: Me, orders: OrderGlance, talk: Talking, now:
     broken = [] if shown or ask.goods else [o for o in await orders.unfinished(me.id, PAGE) if o.promised_again]
     order = await _newest(orders, me, broken[0].no if broken else shown, Which.UNDER_WAY, ask.goods)
     if order is None:
-        return _aside(reply("everyday/no_order", Choice("商品", Browse())))
+        return reply("everyday/no_order", Choice("商品", Browse())).aside()
     if order.waiting and order.state == "paid" and order.promised_at is not None and order.promised_at < now:
         return LateParcel(order.no)
     if order.state in ("paid", "shipped") and order.parcels and (len(order.parcels) > 1 or order.waiting):
@@ -183,7 +177,7 @@ async def parcel(ask: MyParcel, me: Me, orders: OrderGlance, talk: Talking, now:
     if order.state in UNPAID:
         steps.insert(0, Choice("去付款", PayOrder(order.no)))
     said = reply("everyday/parcel", *steps, order=order).now_seen("order", order.no)
-    return _aside(said) if address_asked(talk, now) else said
+    return said.aside() if address_asked(talk, now) else said
 
 
 @shop.on()
@@ -209,7 +203,7 @@ async def payment(
     """Whether it has been paid."""
     order = await _newest(orders, me, talk.shown("order", now), Which.ALL)
     if order is None:
-        return _aside(reply("everyday/no_order", Choice("商品", Browse())))
+        return reply("everyday/no_order", Choice("商品", Browse())).aside()
     if order.state == "closed" and (order.paid_at is not None or await refunds.of_order(order.id)):
         return MyRefund()
     unpaid = order.state in UNPAID
@@ -249,7 +243,7 @@ async def refund(ask: MyRefund, me: Me, refunds: RefundGlance, cases: CaseGlance
     if case is not None and not back:
         return ShowCase(case.no, case.place)
     steps = (Choice("订单", ListOrders()), Choice("人工", Person()))
-    return _aside(reply("everyday/refund", *steps, back=back))
+    return reply("everyday/refund", *steps, back=back).aside()
 
 
 @shop.on()
@@ -257,8 +251,8 @@ async def change(ask: ChangeOrder, me: Me, orders: OrderGlance, talk: Talking, n
     """A second thought: straight to what is to be changed, else what can still be done with the order."""
     order = await _newest(orders, me, talk.shown("order", now), Which.ALL, ask.goods)
     if order is None:
-        return _aside(reply("everyday/no_order", Choice("商品", Browse())))
-    meant = order.no if ask.goods else talk.shown("order", now)
+        return reply("everyday/no_order", Choice("商品", Browse())).aside()
+    meant = order.no if with_goods([order], ask.goods.split()) else talk.shown("order", now)
     wishes = {"address": ChangeAddress(meant), "spec": ChangeSpec(meant), "note": NoteOrder(meant)}
     if ask.what in wishes and order.state not in ("closed", "completed"):
         return wishes[ask.what]
@@ -282,7 +276,7 @@ async def care(ask: Care, me: Me, orders: OrderGlance) -> Reply:
     """千万别压坏了: a wish and no complaint; who packs it reads it, if it is written on the order."""
     order = next((o for o in await orders.unfinished(me.id, PAGE) if o.changeable), None)
     steps = [Choice("写进备注", NoteOrder(order.no, ask.words))] if order is not None and not order.note else []
-    return _aside(reply("everyday/care", *steps, order=order))
+    return reply("everyday/care", *steps, order=order).aside()
 
 
 @shop.on()
@@ -293,18 +287,18 @@ async def about(
     if ask.topic == "delivery_time":
         rule = await promises.now(figures)
         if rule.resting(now) or rule.cutoff or rule.hours != figures.order.promise_hours:
-            return _aside(reply("everyday/leaves", rule=rule, resting=rule.resting(now)))
+            return reply("everyday/leaves", rule=rule, resting=rule.resting(now)).aside()
     if ask.topic == "pay_ways":
-        return _aside(reply("everyday/pay_ways", cashier=figures.cashier, pay_words=figures.service.pay_words))
+        return reply("everyday/pay_ways", cashier=figures.cashier, pay_words=figures.service.pay_words).aside()
     if ask.topic == "group_rules":
-        return _aside(reply("everyday/group_rules", Choice("看看能拼什么", Groups()), Choice("我的团", MyGroups())))
+        return reply("everyday/group_rules", Choice("看看能拼什么", Groups()), Choice("我的团", MyGroups())).aside()
     if ask.topic == "who_answers":
-        return _aside(reply("everyday/who_answers"))
+        return reply("everyday/who_answers").aside()
     words = await answers.of(SHOPS.get(ask.topic, "")) if ask.topic in SHOPS else ""
     if not words and ask.topic == "shop_phone":
         words = figures.service.phone
     if not words and ask.topic == "shop_hours":
         words = f"每天 {figures.service.hours.replace('-', '–')} 有人回您。"
     if not words:
-        return _aside(reply("everyday/unknown", Choice("人工", Person())))
-    return _aside(reply("everyday/about", words=words, page="licence" if ask.topic == "licence" else ""))
+        return reply("everyday/unknown", Choice("人工", Person())).aside()
+    return reply("everyday/about", words=words, page="licence" if ask.topic == "licence" else "").aside()

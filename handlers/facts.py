@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 
 from handlers.asking import Intent
 from handlers.intents import Browse, Buy, Health, Person, ProductFacts, Search, ShowProduct
@@ -30,11 +29,6 @@ _FOR_THINGS = re.compile("有(?!货|现货)")
 _POINTS = re.compile(r"这|那|它")
 
 
-def _aside(said: Reply) -> Reply:
-    """An answer in passing: the open question and the list on screen stay."""
-    return replace(said, keeps=True)
-
-
 @shop.on()
 async def facts(ask: ProductFacts, catalog: Catalog, answers: AnswerGlance) -> Reply | Intent:
     """From the product's facts: the one that is named, else the one on screen; what is not known is said to be so."""
@@ -45,8 +39,8 @@ async def facts(ask: ProductFacts, catalog: Catalog, answers: AnswerGlance) -> R
     if _GENUINE.search(ask.words):
         words = await answers.of("真伪")
         if not words:
-            return _aside(reply("everyday/unknown", Choice("人工", Person())))
-        return _aside(reply("everyday/about", words=words, page=""))
+            return reply("everyday/unknown", Choice("人工", Person())).aside()
+        return reply("everyday/about", words=words, page="").aside()
     if found and not ask.product and _FOR_THINGS.match(ask.words):
         return Search(" ".join(named))  # 有礼盒吗: not about one thing, but for things
     aspect = next((name for name, words in ASPECTS if re.search(words, ask.words)), None)
@@ -55,14 +49,14 @@ async def facts(ask: ProductFacts, catalog: Catalog, answers: AnswerGlance) -> R
             return Search(" ".join(named))
         stored = await answers.of("保存") if aspect == "储存" else ""
         if not stored:
-            return _aside(reply("everyday/which_goods", Choice("商品", Browse()), Choice("人工", Person())))
-        return _aside(reply("everyday/facts", Choice("商品", Browse()), goods=None, aspect=aspect, known=stored))
+            return reply("everyday/which_goods", Choice("商品", Browse()), Choice("人工", Person())).aside()
+        return reply("everyday/facts", Choice("商品", Browse()), goods=None, aspect=aspect, known=stored).aside()
     if aspect == "":
         steps = (Choice("买", Buy(goods.code)), Choice("看详细的", ShowProduct(goods.code)))
-        return _aside(reply("everyday/price", *steps, goods=goods)).now_seen("product", goods.code)
+        return reply("everyday/price", *steps, goods=goods).aside().now_seen("product", goods.code)
     known = goods.facts.get(aspect, "") if aspect else goods.line
     said = reply("everyday/facts", Choice("看详细的", ShowProduct(goods.code)), goods=goods, aspect=aspect, known=known)
-    return _aside(said).now_seen("product", goods.code)
+    return said.aside().now_seen("product", goods.code)
 
 
 @shop.on()
@@ -71,4 +65,4 @@ async def health(ask: Health, catalog: Catalog) -> Reply:
     found = catalog.named(ask.words)
     goods = catalog.get(found[0] if len(found) == 1 else ask.product if not found else "")
     contents = goods.facts.get("配料", "") if goods is not None else ""
-    return _aside(reply("everyday/health", contents=contents, name=goods.name if goods is not None else ""))
+    return reply("everyday/health", contents=contents, name=goods.name if goods is not None else "").aside()

@@ -130,7 +130,7 @@ async def want(ask: Wanted, me: Follower, talk: Talking, now: datetime) -> Reply
         return SubscribeNews()
     if product := talk.shown("product", now):
         return ShowProduct(product)  # a yes to no question orders nothing: 买 is its first choice
-    return replace(reply("follow/wanted"), keeps=True)
+    return reply("follow/wanted").aside()
 
 
 @shop.on()

@@ -13,6 +13,7 @@ from handlers.intents import (
     Browse,
     CancelQuestion,
     ChangeOrder,
+    DropCommand,
     Groups,
     Help,
     ListGone,
@@ -71,7 +72,7 @@ async def not_offered(ask: NotOffered, catalog: Catalog, figures: Figures) -> Re
     deals = sum(bool(goods.deals) for goods in catalog.goods.values())
     steps = [Choice("正在拼的团", Groups())] if deals else [Choice("商品", Browse())]
     free = figures.order.freight_free_from_fen
-    return replace(reply("help/not_offered", *steps, what=ask.what, deals=deals, free=free), keeps=True)
+    return reply("help/not_offered", *steps, what=ask.what, deals=deals, free=free).aside()
 
 
 @shop.cue(60)
@@ -97,7 +98,7 @@ async def managed(news: OrderPlaced, talk: Talking) -> None:
 @shop.on()
 async def silent(ask: Silent) -> Reply:
     """Nothing is to be said to this."""
-    return replace(reply("desk/silent"), keeps=True)
+    return reply("desk/silent").aside()
 
 
 @shop.on()
@@ -107,7 +108,7 @@ async def beyond(ask: BeyondList) -> Reply | Intent:
         return Search(f"{ask.n}元左右")
     if ask.answer == "no":
         return reply("help/fine")
-    said = replace(reply("help/beyond", n=ask.n, of=ask.of, price=ask.n >= ALONE), keeps=True)
+    said = reply("help/beyond", n=ask.n, of=ask.of, price=ask.n >= ALONE).aside()
     return replace(said, question=Question(ask, "answer")) if ask.n >= ALONE else said
 
 
@@ -120,7 +121,14 @@ async def list_gone(ask: ListGone) -> Reply:
 @shop.on()
 async def strange(ask: StrangeThing) -> Reply:
     """A picture, a link, a place: one friendly line."""
-    return replace(reply("help/strange", kind=ask.kind), keeps=True)
+    return reply("help/strange", kind=ask.kind).aside()
+
+
+@shop.on()
+async def drop_command(ask: DropCommand, talk: Talking) -> Reply:
+    """A command of staff that was shown and not confirmed is not carried out by a later 确认."""
+    talk.pending = None
+    return reply("help/not_done")
 
 
 @shop.on("算了", "算了吧", "算啦", "不用", "不用了", "不用啦")
@@ -130,9 +138,8 @@ async def cancel_question(
     ask: CancelQuestion, me: Me, talk: Talking, orders: OrderGlance, cases: CaseGlance, now: datetime
 ) -> Reply | Intent:
     """No, to an open question only; it never cancels an order, and says how that is done where one may be meant."""
-    if talk.waiting(now) is not None:  # a command of staff, shown and not confirmed
-        talk.pending = None
-        return reply("help/not_done")
+    if talk.waiting(now) is not None:
+        return DropCommand()
     asked = talk.asked(now)
     intent = remembered(asked["intent"]) if asked is not None else None
     if asked is not None and intent is not None:
@@ -149,4 +156,4 @@ async def cancel_question(
         return TakeOffer(offer[0].no, offer[0].place, "no")
     if ask.goods and await orders.unfinished(me.id, 1):
         return ChangeOrder()
-    return replace(reply("help/fine"), keeps=True)
+    return reply("help/fine").aside()

@@ -96,6 +96,8 @@ class ListGone(Intent, verb="listgone"): pass
 @dataclass(frozen=True)
 class StrangeThing(Intent, verb="strange"): kind: str = ""
 @dataclass(frozen=True)
+class DropCommand(Intent, verb="dropcommand", changes=True): pass
+@dataclass(frozen=True)
 class CancelQuestion(Intent, verb="nevermind"): goods: int = 0
 @dataclass(frozen=True)
 class NotOffered(Coded, verb="notoffered"): what: str = ""; product: ProductCode = ""; code: Scene = ""

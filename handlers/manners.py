@@ -90,12 +90,12 @@ async def small_talk(ask: SmallTalk, me: Me, talk: Talking, cases: CaseGlance, n
         return question
     if ask.word and (waiting := talk.waiting(now)) is not None:
         code = str(waiting["code"])
-        return CancelQuestion() if ask.word == "no" else replace(reply("everyday/say_confirm", code=code), keeps=True)
+        return CancelQuestion() if ask.word == "no" else reply("everyday/say_confirm", code=code).aside()
     topic = ask.topic if ask.topic in SMALL else "ok"
     if topic == "ok" and (offer := await cases.offered_to(me.id, talk, now)) is not None:
         case, just_now = offer
         return TakeOffer(case.no, case.place, ask.word) if just_now and ask.word else ShowCase(case.no, case.place)
-    return replace(reply(f"everyday/{topic}"), keeps=True)
+    return reply(f"everyday/{topic}").aside()
 
 
 def _options_open(talk: Talking, now: datetime) -> Intent | None:
@@ -120,7 +120,7 @@ async def not_understood(ask: NotUnderstood, me: Me, talk: Talking, cases: CaseG
         GUESSES[guess.name] for guess in topics().guess(ask.words, 3) if guess.name in GUESSES and not talk.asked(now)
     ]
     steps = [Choice(label, intent) for label, intent in found[:2]]
-    return replace(reply("help/not_understood", *steps, Choice("人工", Person()), guesses=bool(steps)), keeps=True)
+    return reply("help/not_understood", *steps, Choice("人工", Person()), guesses=bool(steps)).aside()
 
 
 @shop.on()
@@ -132,7 +132,7 @@ async def anger(ask: Anger, me: Follower, orders: OrderGlance, staff: StaffRoom,
             told = reply("everyday/angry_customer", called=me.called, orders=page)
             post.tell(one, told, key=f"anger:{me.id}:{one}:{now:%Y%m%d%H}")
     steps = (Choice("人工", Person()), Choice("订单", ListOrders()))
-    said = replace(reply("everyday/anger", *steps, orders=page), keeps=True)
+    said = reply("everyday/anger", *steps, orders=page).aside()
     return replace(said, personal=bool(page))
 
 
@@ -148,7 +148,7 @@ async def person(
             post.tell(one, told, key=f"person:{me.id}:{one}:{now:%Y%m%d%H}")
     phone = figures.service.phone or await answers.of("电话")
     hours = figures.service.hours.replace("-", "–")
-    return replace(reply("everyday/person", hours=hours, phone=phone), keeps=True)
+    return reply("everyday/person", hours=hours, phone=phone).aside()
 
 
 @shop.on("注销", "注销账号", "注销账户", "删除我的资料", "forget me")
@@ -156,7 +156,7 @@ async def forget(ask: Forget, me: Me, orders: OrderGlance, refunds: RefundGlance
     """Being forgotten waits for open orders and refunds; nothing is erased by one word."""
     waiting, back = len(await orders.unfinished(me.id)), await refunds.under_way(me.id)
     steps = (Choice("订单", ListOrders()),) if waiting or back else ()
-    return replace(reply("everyday/forget", *steps, waiting=waiting, back=back), keeps=True)
+    return reply("everyday/forget", *steps, waiting=waiting, back=back).aside()
 
 
 @shop.on("注销确认", "确认注销", "forget me now")

@@ -72,6 +72,10 @@ class Reply:
     keeps: bool = False  # an aside: the open question and the list on screen stay
     lasting: bool = False  # this very object is handed out again, to anybody: what it looks like may be kept
 
+    def aside(self) -> Reply:
+        """The same reply in passing: the open question and the list on screen stay."""
+        return replace(self, keeps=True)
+
     def now_seen(self, thing: str, code: str, many: int = 0) -> Reply:
         """The same reply; this thing is on screen now: 这个, 买, 收货 mean it, and 买 so many, for ten minutes."""
         return replace(self, saw=(*self.saw, (thing, code)), many=many or self.many)

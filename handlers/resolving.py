@@ -13,11 +13,11 @@ from models.catalog import Catalog
 from models.regions import may_begin_address
 from models.staff import Role
 from models.talk import Talking
+from models.words import asks as asking
 from models.words import bare, has_phone, is_no, is_yes, looks_like_address, numeral, plain, unfill
 
 LONGEST_ASKED = 16  # characters of a phrase that is looked for among fillers: what is longer tells something
 _ENDS = re.compile(r"(?:\[\w{1,6}\]|[^\w?)\]%])+$")
-_ASKS = re.compile(r"[?吗么呢嘛]")
 _ASKS_BACK = re.compile(r"[?吗呢]$|什么时候|啥时候|多少|多久|几[个天点]|到哪|在哪|怎么")
 _PICKS = re.compile(r"(?:[那就我要来选拿换个份]|给我)*[最大小]*(.+?)(?:[的吧款]|那[个种款盒罐袋]|就[好行]|可以)*")
 _VESSELS = frozenset("盒罐袋包饼瓶箱桶")
@@ -88,7 +88,7 @@ def _unfilled(hearing: Hearing, *, asks: bool) -> Intent | None:
     A yes is none: 麻烦同意 begs the shop for one.
     """
     said = unfill(hearing.said)
-    if (_ASKS.search(hearing.said) is not None) is not asks or len(said) > LONGEST_ASKED:
+    if asking(hearing.said) is not asks or len(said) > LONGEST_ASKED:
         return None
     for words in dict.fromkeys((said, _WISHES.sub("", said))):
         found = _phrase(replace(hearing, said=words, raw=words)) if words and words != hearing.said else None

@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 from datetime import datetime
 
-from handlers.asking import Intent
+from handlers.asking import Intent, address_asked
 from handlers.intents import (
     Browse,
     CancelOrder,
@@ -60,7 +60,7 @@ _TO_THERE = re.compile(
 _ASKS = re.compile(r"[?？吗么呢]|多少钱|贵不贵|[几多][天久]|能不能|可不可|可以|行不行|要不要|邮费|运费")
 # The same about the order on screen; with none it is said of the book.
 _HERE = re.compile(
-    r"(?:(?:寄|发|送|填|写)错了?[\s,，。]*)?(?:麻烦|请|给我|帮我|还是|都)*(?:改?寄|发(?!票)|送(?![个礼]))(?:到|去|给|往)?"
+    r"(?:(?:寄|发|送|填|写)错了?[\s,，。]*)?(?:麻烦|请|给我|帮我|还是|都)*(?:改?寄(?![件回出])|发(?![票件货出回])|送(?![个礼货回]))(?:到|去|给|往)?"
 )
 
 
@@ -178,6 +178,11 @@ async def change_address(
 def to_there(hearing: Hearing) -> Intent | None:
     """改地址张三138…, 地址改成…, 帮我改寄…: without a space, too, it is the order's matter and not the book's."""
     order = hearing.talk.shown("order", hearing.now)
+    asked = address_asked(hearing.talk, hearing.now)
+    if asked is not None:  # what is said answers that; 改地址 … may be about the order it is asked for
+        order = asked[0].order if isinstance(asked[0], ChangeAddress) else ""
+        if not order:
+            return None
     found = _TO_THERE.match(hearing.raw) or (_HERE.match(hearing.raw) if order else None)
     if not found or _ASKS.search(hearing.raw) or not (has_phone(hearing.raw) or looks_like_address(hearing.raw)):
         return None

@@ -29,7 +29,7 @@ from models.staff import StaffRoom
 from models.words import bare, unfill
 
 PAGE = 8
-_ASKS = re.compile("[?吗么呢嘛]|没|怎|哪|多久")
+_ASKS = re.compile("[?吗么呢嘛]|没|怎|哪|多久|不|别|卡|账|支付宝|身份证")
 _SENT = re.compile("寄[回出走去过了]|已寄|[退发]回|退货|退件|寄给(?!我)")
 _LABEL = re.compile(r"\W*(?:(?:快递|物流|运)?单号|快递|物流)?[是为]?\W*")
 _OF_RETURN = (

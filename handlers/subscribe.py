@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from datetime import datetime
 
 from handlers.asking import Intent
@@ -97,7 +96,7 @@ async def unsubscribe(
         talk.hushed = now.timestamp()
     unknown = ask.words[:12] if ask.words and not named and mine else ""
     order = bool(talk.shown("order", now))
-    return replace(reply("subscribe/left", topics=named, unknown=unknown, order=order), keeps=True)
+    return reply("subscribe/left", topics=named, unknown=unknown, order=order).aside()
 
 
 def _named(words: str, mine: Iterable[str], topics: tuple[str, ...]) -> list[str]:

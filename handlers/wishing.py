@@ -7,7 +7,7 @@ import re
 from handlers.asking import Intent, remembered
 from handlers.intents import AddToCart, Buy, BuyLines, ShowProduct
 from handlers.routing import Hearing, shop
-from models.words import is_yes, number, quantity, unfill
+from models.words import asks, is_yes, number, quantity, unfill
 
 _WISH = r"我?想?(?:要买?|买|来|拿|订|下单)"
 _MANY = r"(?P<n>[0-9]{1,4}|[一二两三四五六七八九十百]{1,4})\s?[盒罐袋包饼件份个提条瓶箱桶块支只套组颗枚筒板]?"
@@ -37,7 +37,7 @@ def how_many(hearing: Hearing) -> Intent | None:
 @shop.cue(45)
 def code_so_many(hearing: Hearing) -> Intent | None:
     """买a1两盒, 来A12 3份, A11来三罐, A11 x3: the code first, then so many of it."""
-    found = _CODE_SO_MANY.fullmatch(hearing.said)
+    found = _CODE_SO_MANY.fullmatch(hearing.said) if not asks(hearing.said) else None
     many = quantity(found["many"]) if found else None
     return Buy(found["code"].upper(), many) if found and many else None
 
@@ -56,7 +56,7 @@ def this_one(hearing: Hearing) -> Intent | None:
 @shop.cue(50)
 def so_many_of(hearing: Hearing) -> Intent | None:
     """来3份第2个, 想买两盒A12: so many of a line of the list, or of a code."""
-    found = _SO_MANY_OF.fullmatch(hearing.said)
+    found = _SO_MANY_OF.fullmatch(hearing.said) if not asks(hearing.said) else None
     many = number(found["n"]) if found else None
     if not found or not many:
         return None

@@ -34,6 +34,7 @@ EDGES = frozenset(
         ("agreed", "refunding"),
         ("agreed", "done"),
         ("agreed", "withdrawn"),
+        ("returned", "returned"),  # another number puts the first right
         ("returned", "refunding"),
         ("returned", "done"),
         ("returned", "refused"),  # what came back is not what had left
@@ -169,8 +170,7 @@ class Case(Guarded):
         """Its buyer has sent it back under this number; `until` then silence says that it has arrived."""
         if self.kind != "return":
             raise self.not_now(order)
-        if self.state != "returned":  # else another number puts the first right
-            self.go("returned", order, now, "buyer", number)
+        self.go("returned", order, now, "buyer", number)
         self.back_no, self.due_at = number, until
 
     def propose(self, order: Order, what: str, fen: int, pieces: int, now: datetime, until: datetime) -> None:

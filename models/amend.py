@@ -54,7 +54,10 @@ async def note(work: Work, order: Order, words: str, *, actor: str = "buyer") ->
 
 
 async def freight_to(work: Work, order: Order, province: str, figures: Figures) -> int:
-    """What its freight would be (fen) in another province; in its own it stays as it is. Raises NoFreightThere."""
+    """What its freight would be (fen) in another province. Raises NoFreightThere.
+
+    In its own, or when a parcel has left, it stays as it is.
+    """
     if not order.ships or order.tracking or province == province_of(order.region):
         return order.freight_fen
     return (await tariff(work, figures)).fee(await _travelling(work, order), province).fen

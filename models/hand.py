@@ -16,14 +16,14 @@ from models.base import Contended, Glance, Invariant, Reader, Refusal, Work
 from models.figures import Figures
 from models.order import NotNow, Order
 from models.payment import Attempt, Attempts, Payment, Trade
-from models.refund import Refund
+from models.refund import NO_CASHIER, Refund
 from models.settlement import Settled, settle_refund, settle_trade
 from models.supplement import Bill, Supplement, Supplements
 
 BY_HAND = "hand"  # an attempt's way, and a payment's source
 TOOK = "takemoneynow"  # the act under which the audit has it
 _BY_HAND = and_(Payment.source == BY_HAND, Refund.state.not_in(["done", "failed"]))
-_UNHEARD = and_(Refund.state == "due", Refund.error == "no_cashier")  # the shop has given up its cashier
+_UNHEARD = and_(Refund.state == "due", Refund.error == NO_CASHIER)  # the shop has given up its cashier
 _REFUSED = and_(Payment.source != BY_HAND, or_(Refund.state == "failed", _UNHEARD))
 
 

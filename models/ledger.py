@@ -127,7 +127,7 @@ async def went_back(work: Work, refund_id: int, payment_id: int, order_id: int, 
 
 async def went_by_hand(work: Work, refund_id: int) -> bool:
     """Whether staff gave it back themselves, of what lies at the cashier."""
-    named = (Entry.txn == f"refund:{refund_id}", Entry.account == "hand")
+    named = (Entry.refund_id == refund_id, Entry.account == "hand")
     came = select(Payment.id).where(Payment.id == Entry.payment_id, Payment.source != "hand").exists()
     return await work.one(select(Entry.id).where(*named, came)) is not None
 

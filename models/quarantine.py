@@ -18,6 +18,7 @@ from models.order import Order
 from models.outbox import Outbox
 from models.payment import OPEN, Attempt, Payment
 from models.refund import Refund
+from models.supplement import Supplement
 from models.talk import Talk
 from models.tick import Tick
 
@@ -129,7 +130,13 @@ async def give_time(work: Work, until: datetime, extra: timedelta) -> None:
     waits = update(Order).where(Order.state == "pending", Order.pay_until < until)
     waits = waits.values(pay_until=until, version=Order.version + 1).returning(Order.id)
     orders = (await work.session.execute(waits.execution_options(synchronize_session=False))).scalars().all()
-    for some in _parts(orders):
+    more = update(Supplement).where(Supplement.state == "pending", Supplement.pay_until < until)
+    more = more.values(pay_until=until).returning(Supplement.order_id)
+    changes = (await work.session.execute(more.execution_options(synchronize_session=False))).scalars().all()
+    for some in _parts(changes):
+        longer = update(Order).where(Order.id.in_(some)).values(waits_until=until, version=Order.version + 1)
+        await work.session.execute(longer.execution_options(synchronize_session=False))
+    for some in _parts([*orders, *changes]):
         held = update(Hold).where(Hold.order_id.in_(some), Hold.state == "held").values(until=until + extra)
         await work.session.execute(held.execution_options(synchronize_session=False))
 

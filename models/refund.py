@@ -13,6 +13,7 @@ from sqlalchemy import (
     Index,
     UniqueConstraint,
     bindparam,
+    exists,
     func,
     select,
     update,
@@ -30,6 +31,7 @@ STATES = ("due", "asked", "unknown", "done", "failed")
 # What the cashier will say no to tomorrow as well; anything else (an empty balance, a busy counter, an expired
 # certificate of ours) ends some time, and the refund waits for that.
 FINAL = ("INVALIDREQUEST", "PARAMERROR", "USERACCOUNTABNORMAL", "missing")
+NO_CASHIER = "no_cashier"  # the shop has given up its cashier: staff give back what that owes
 QUIET = ("later",)  # the counter is busy: nobody needs to hear of it
 MOST_PARTS = 50  # of one payment (doc: refunds); the last is kept for whatever is left then
 HOPE_DAYS = 30  # so long the cashier is asked every day about what it refused for good
@@ -47,7 +49,7 @@ class TooManyParts(Refusal):
 
 @dataclass(frozen=True)
 class RefundDone(Event):
-    """Money has gone back the way it came. `late`: it had come too late, twice or wrong."""
+    """Money has gone back, the way it came or by a hand. `late`: it had come too late, twice or wrong."""
 
     order_id: int
     no: str
@@ -56,12 +58,16 @@ class RefundDone(Event):
     reason: str
     late: bool
     out_refund_no: str = ""
-    by_hand: bool = False  # no cashier had it: staff gave it back
+    by_hand: bool = False  # staff gave it back: no cashier had it, or the cashier refused
 
 
 @dataclass(frozen=True)
 class RefundStuck(Event):
-    """A refund does not go through; somebody has to look. `error` is the cashier's code, or not_enough, unknown."""
+    """A refund does not go through; somebody has to look.
+
+    `error` is the cashier's code, or not_enough, unknown, amount (another sum than was asked for), no_cashier, twice
+    (the cashier paid what staff had given back).
+    """
 
     out_refund_no: str
     no: str
@@ -109,7 +115,7 @@ class Refund(Base):
         """
         if self.state == "done" or not state or (self.state == "failed" and state != "SUCCESS"):
             return False
-        if self.state == "asked" and state == "REFUSED":  # said of a repetition; the first was taken
+        if self.state == "asked" and state == "REFUSED" and error != NO_CASHIER:  # of a repetition; the first was taken
             return False
         if state == "SUCCESS":
             self.state, self.done_at, self.error = "done", now, ""
@@ -122,6 +128,10 @@ class Refund(Base):
         else:  # CLOSED, ABNORMAL, a definite no: a person has to look
             self.state, self.error, self.next_try = "failed", error or state, now
         return True
+
+
+# It went back out of the hands of staff, whatever it came in by: so the ledger has it.
+GIVEN = exists().where(ledger.Entry.refund_id == Refund.id, ledger.Entry.account == "hand").correlate(Refund)
 
 
 def within(amount_fen: int) -> Any:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import exists, func, select, tuple_
+from sqlalchemy import exists, func, or_, select, tuple_
 from sqlalchemy.orm import aliased
 
 from models.base import Glance, Invariant
 from models.order import Order
 from models.payment import Payment
-from models.refund import Refund
+from models.refund import GIVEN, NO_CASHIER, Refund
+
+_BY_HAND = or_(Payment.source == "hand", GIVEN, Refund.error == NO_CASHIER)
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ class RefundGlance(Glance):
             select(Refund.out_refund_no)
             .join(Payment, Payment.id == Refund.payment_id)
             .where(Refund.state == "failed", Refund.next_try >= since, Payment.source != "hand")
-            .order_by(Refund.id)
+            .order_by(Refund.next_try.desc(), Refund.id.desc())
             .limit(limit)
         )
         return [row.out_refund_no for row in rows]
@@ -97,14 +99,14 @@ class RefundGlance(Glance):
     async def of_follower(self, follower_id: int, limit: int) -> list[RefundTold]:
         """One person's refunds, the newest first."""
         rows = await self.reader.all(
-            select(Order.no, Refund.amount_fen, Refund.state, Refund.done_at, Payment.source)
+            select(Order.no, Refund.amount_fen, Refund.state, Refund.done_at, _BY_HAND)
             .join(Payment, Payment.id == Refund.payment_id)
             .join(Order, Order.id == Refund.order_id)
             .where(Order.follower_id == follower_id)
             .order_by(Refund.id.desc())
             .limit(limit)
         )
-        return [RefundTold(no, fen, state, at, source == "hand") for no, fen, state, at, source in rows]
+        return [RefundTold(no, fen, state, at, bool(by_hand)) for no, fen, state, at, by_hand in rows]
 
     async def refused(self, since: datetime, until: datetime) -> tuple[int, int, str]:
         """How many were refused for good in this time and still are, their sum in fen, the order of the oldest."""

@@ -318,6 +318,14 @@ _ADDRESS = re.compile(
 )
 
 
+_ASKS = re.compile(r"[?？吗么呢嘛]")
+
+
+def asks(text: str) -> bool:
+    """Whether a sentence asks (删掉了吗, 取消订单？): what asks changes nothing."""
+    return _ASKS.search(text) is not None
+
+
 def has_phone(text: str) -> bool:
     """A Chinese mobile number (also with +86, spaces, dashes) or a land line stands in the text."""
     folded = plain(text)
@@ -336,7 +344,11 @@ _NOT_EXIT = re.compile(rf"退[订定](?=单(?![丛枞株]))|{_any(tuple(bare(w) 
 _ALONE = frozenset(bare(word) for word in _LEAVING["alone"])
 _VERB = re.compile(rf"(?:{_any(tuple(bare(w) for w in _LEAVING['verbs']))})(?!荐)")
 # In a cue * stands for up to four characters: 别*发消息 is also 别再给我发消息.
-_CUES = re.compile("|".join(".{0,4}".join(re.escape(bare(part)) for part in w.split("*")) for w in _LEAVING["cues"]))
+_CUES = re.compile(
+    "(?:"
+    + "|".join(".{0,4}".join(re.escape(bare(part)) for part in w.split("*")) for w in _LEAVING["cues"])
+    + ")(?!荐)"
+)
 _EMPTY = re.compile(rf"(?:{_any(tuple(bare(w) for w in _LEAVING['empty']))}|(?:{_any(_FILLERS['lead'])}))*")
 _EMPTY_EDGE = tuple(word for word in (bare(w) for w in _LEAVING["empty"]) if len(word) > 1 or word in "的了吧呢吗啊呀")
 

@@ -146,6 +146,15 @@ async def test_what_was_not_understood_does_not_take_the_cart_s_numbers_away(tow
     assert "再说一次" in (await mei.says("改1x3")).text
 
 
+async def test_a_question_about_the_cart_changes_nothing(town: Town) -> None:
+    mei = town.wechat("小美")
+    await filled(mei)
+    before = (await mei.says("购物车")).text
+    for words in ("第一个删掉了吗？", "第1个改成3个吗", "A11两罐吗？"):
+        await mei.says(words)
+    assert (await mei.says("购物车")).text == before
+
+
 async def test_not_the_second_one_is_no_line_of_the_cart_while_goods_are_on_screen(town: Town) -> None:
     mei = town.wechat("小美")
     await filled(mei)

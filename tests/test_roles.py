@@ -55,6 +55,7 @@ INTENTS: dict[str, tuple[Role, str]] = {
     "BeyondList": (ANYONE, ""),
     "ListGone": (ANYONE, ""),
     "StrangeThing": (ANYONE, ""),
+    "DropCommand": (ANYONE, ""),
     "CancelQuestion": (ANYONE, "算了"),
     "Simple": (ANYONE, "简单点"),
     "WelcomeNews": (ANYONE, ""),

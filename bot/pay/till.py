@@ -19,6 +19,7 @@ from handlers.asking import Intent
 from handlers.errands import AskRefund, AskTrade, CloseTrade, PayBack, Prepay
 from handlers.intents import PrepayMade, PrepayRefused, RefundSeen, TradeSeen
 from handlers.replies import Errand
+from models.refund import NO_CASHIER
 
 log = logging.getLogger(__name__)
 
@@ -177,8 +178,8 @@ class Till:
 
 
 async def no_till(errand: PayBack | AskRefund) -> Intent:
-    """A shop that has given up its cashier: what it owes there waits, and somebody hears so."""
-    return RefundSeen(errand.out_refund_no, "REFUSED" if isinstance(errand, PayBack) else "", "no_cashier")
+    """A shop that has given up its cashier: what it owes there waits for a hand (已退), and staff hear so every day."""
+    return RefundSeen(errand.out_refund_no, "REFUSED", NO_CASHIER)
 
 
 def _refund(state: RefundState) -> RefundSeen:
