@@ -20,8 +20,6 @@ from models.moments import quiet_until
 if TYPE_CHECKING:
     from bot.backdesk import BackDesk
 
-LOUD = "elsewhere:"  # so begin the keys of what only a restored shop finds out
-
 
 async def render_post(desk: BackDesk, work: Work, post: Post) -> None:
     """Write what a step wants said or done into the outbox, rendered for whoever it is for, before the commit."""
@@ -65,7 +63,9 @@ async def render_post(desk: BackDesk, work: Work, post: Post) -> None:
 async def hushed(work: Work, post: Post) -> None:
     """What was just written stays, and is told to nobody; but that money is kept here, staff have never heard."""
     errands = [(type(errand).__name__, key) for errand, key, _ in post.errands]
-    await quarantine.hush(work, [notice.key for notice in post.notices if not notice.key.startswith(LOUD)], errands)
+    await quarantine.hush(
+        work, [notice.key for notice in post.notices if not notice.key.startswith(quarantine.LOUD)], errands
+    )
 
 
 def due_of(notice: Notice, now: datetime, figures: PushFigures, zone: Any) -> datetime:

@@ -149,7 +149,9 @@ async def ask_back(
         return found
     order = await orders.hold(found.no, me.id)
     lines = await orders.lines(order.id)
-    wish = wish.filled(order=order.no, line=wish.line if wish.order in ("", order.no) else 0)
+    if wish.order not in ("", order.no):  # of other goods than was asked about: what was answered so far was of those
+        wish = AskBack(words=wish.words, reason=wish.reason) if wish.reason in SEEN else AskBack()
+    wish = wish.filled(order=order.no)
     if not wish.line and len(of_them := [n for n, line in enumerate(lines, 1) if line.code in named]) == 1:
         wish = wish.filled(line=of_them[0])
     chosen = await _lines(wish, order, lines, cases)

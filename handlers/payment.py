@@ -30,6 +30,7 @@ from models.ledger import BATCH, Ledger, LedgerGlance
 from models.order import OrderClosed, OrderPaid, OrderReady, Orders
 from models.orderglance import OrderGlance, OrderSeen
 from models.payment import AttemptGlance, Attempts, Trade
+from models.quarantine import LOUD
 from models.refund import HOPE_DAYS, REMIND_DAYS, RefundDone, Refunds, RefundStuck
 from models.refundglance import RefundGlance
 from models.settlement import CLOSING_AGAIN, MoneyCameLate, held, settle_refund, settle_trade
@@ -222,7 +223,7 @@ async def tell_late(news: MoneyCameLate, staff: StaffRoom, post: Post) -> None:
     if news.cause == "elsewhere":  # the buyer was paid back by a hand of the shop's, which has to know what stays open
         said = reply("payment/elsewhere", no=news.no, amount_fen=news.amount_fen)
         for who in await staff.on_duty(Role.MANAGER):
-            post.tell(who, said, key=f"elsewhere:{news.transaction_id}:{who}")
+            post.tell(who, said, key=f"{LOUD}{news.transaction_id}:{who}")
         return
     facts = {"cause": news.cause, "minutes": news.minutes, "extra": news.extra, "by_hand": news.by_hand}
     said = reply("payment/late", no=news.no, amount_fen=news.amount_fen, **facts)

@@ -86,23 +86,21 @@ async def send_back(
 
     Staff who wait for no number of their own have sent something out.
     """
-    bought, _ = await orders.page(me.id, Which.ALL, "", PAGE)
-    if wish.tracking and any(parcel.tracking == wish.tracking for order in bought for parcel in order.parcels):
+    bought, _ = await orders.page(me.id, Which.ALL, "", PAGE) if wish.tracking else ([], False)
+    if any(parcel.tracking == wish.tracking for order in bought for parcel in order.parcels):
         return MyParcel()  # it is the shop's own
     found = await glance.meant(me.id, wish.order, wish.line, "agreed")
     returns = [case for case in (found if isinstance(found, list) else [found]) if case.kind == "return"]
     if not returns:
         if not wish.order and await staff.role_of(me.id) >= ShipSomehow.role:
             return ShipSomehow()
-        if wish.bare and not isinstance(await glance.meant(me.id, wish.order, wish.line, "returned"), CaseSeen):
-            return MyParcel()
         sent = await glance.meant(me.id, wish.order, wish.line, "returned")
-        if isinstance(sent, CaseSeen) and wish.tracking and wish.tracking not in sent.back_no:
-            returns = [sent]  # another number puts the first right
-        elif isinstance(sent, CaseSeen):
+        if not isinstance(sent, CaseSeen):
+            nothing = reply("aftersale/nothing_to_return", Choice("售后进度", ListCases()))
+            return MyParcel() if wish.bare else nothing
+        if not wish.tracking or wish.tracking in sent.back_no:
             return ShowCase(sent.no, sent.place)
-    if not returns:
-        return reply("aftersale/nothing_to_return", Choice("售后进度", ListCases()))
+        returns = [sent]  # another number puts the first right
     if not wish.tracking:
         return ask("aftersale/which_number", wish.filled(order=returns[0].no), "tracking", case=returns[0])
     if len(returns) > 1:

@@ -125,13 +125,6 @@ async def went_back(work: Work, refund_id: int, payment_id: int, order_id: int, 
     await book(work, f"refund:{refund_id}", {"payable": fen, _purse(source): -fen}, order_id, payment_id, refund_id)
 
 
-async def went_by_hand(work: Work, refund_id: int) -> bool:
-    """Whether staff gave it back themselves, of what lies at the cashier."""
-    named = (Entry.refund_id == refund_id, Entry.account == "hand")
-    came = select(Payment.id).where(Payment.id == Entry.payment_id, Payment.source != "hand").exists()
-    return await work.one(select(Entry.id).where(*named, came)) is not None
-
-
 async def went_elsewhere(work: Work, payment_id: int, order_id: int, fen: int) -> None:
     """A payment that had been paid back at the cashier's own desk before we heard of it."""
     await book(work, f"elsewhere:{payment_id}", {"orphan": fen, "cash": -fen}, order_id, payment_id)

@@ -14,7 +14,7 @@ from models.hold import Hold
 from models.ledger import Entry, standing
 from models.order import PAID, UNPAID, Order, OrderLine, Orders
 from models.payment import OPEN, Attempt, Attempts, Payment, Payments, Trade, mismatch
-from models.refund import QUIET, Refund, RefundDone, Refunds, RefundStuck
+from models.refund import GIVEN, QUIET, Refund, RefundDone, Refunds, RefundStuck
 from models.supplement import Bill, Supplement, Supplements
 
 
@@ -195,7 +195,8 @@ async def settle_refund(
     if fen and fen != refund.amount_fen:  # the cashier speaks of another sum: a person has to look
         state, error = "ABNORMAL", "amount"
     before = refund.state
-    if before == "done" and state == "SUCCESS" and not by_hand and await ledger.went_by_hand(work, refund.id):
+    given = select(Refund.id).where(Refund.id == refund.id, GIVEN)
+    if before == "done" and state == "SUCCESS" and not by_hand and await work.one(given) is not None:
         work.tell(RefundStuck(refund.out_refund_no, order.no, refund.amount_fen, "twice", False))
     if not refund.said(state, error, work.now):
         return refund.state

@@ -448,22 +448,33 @@ async def _revision(store: Store, number: str) -> AsyncIterator[None]:
             await connection.execute(change, {"number": migrations.head()})
 
 
+async def unanswered(town: Town, elsewhere: Settings, folder: Path) -> None:
+    """Somebody may be paying; the shop is backed up and restored elsewhere, where no cashier answers any more."""
+    house, mei = town.stage.house, town.wechat("小美")
+    await mei.follows()
+    await scans_the_code(mei, await buys(mei))
+    assert await backup(house.settings, folder / "b", house.clock) == 0
+    assert await restore(elsewhere, folder / "b", house.clock) == 0
+    town.stage.cashier.fail_next("", drop=True, times=10_000)
+
+
+async def given_up(again: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each question has been asked as often as it ever is."""
+    with monkeypatch.context() as fewer:
+        fewer.setitem(courier.TRIES, "errand", 4)
+        for _ in range(6):
+            again.clock.move(timedelta(minutes=11))
+            await again.courier.drain()
+
+
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 async def test_a_quarantine_that_gets_no_answer_stands_until_somebody_ends_it(
     town: Town, elsewhere: Settings, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    house, stage = town.stage.house, town.stage
-    mei = town.wechat("小美")
-    await mei.follows()
-    await scans_the_code(mei, await buys(mei))
-    assert await backup(house.settings, tmp_path / "b", house.clock) == 0
-    assert await restore(elsewhere, tmp_path / "b", house.clock) == 0
-    stage.cashier.fail_next("", drop=True, times=10_000)
+    stage = town.stage
+    await unanswered(town, elsewhere, tmp_path)
     async with opened(elsewhere, stage) as again:
-        monkeypatch.setitem(courier.TRIES, "errand", 4)
-        for _ in range(6):
-            again.clock.move(timedelta(minutes=11))
-            await again.courier.drain()
+        await given_up(again, monkeypatch)
         assert await quarantine.unanswered(again.store.reader) == (0, 1)
         await looks(again, 3)
         assert await quarantine.standing(again.store.reader) is not None

@@ -50,6 +50,13 @@ async def test_what_is_wrong_with_other_goods_is_not_about_those_that_were_asked
     assert "新售后 " + first in told(boss)
 
 
+async def test_goods_that_are_not_in_the_order_that_was_named_are_asked_about_and_not_applied_for(town: Town) -> None:
+    mei, first, second = await two_orders(town)
+    asked = await mei.says(f"退款 {second} 菊花不要了")
+    assert f"订单 {first} 还没发出" in asked.text
+    assert await states(town) == []
+
+
 @pytest.mark.parametrize("words", ["退款 不想要了", "退款 买错了", "我要退款，买错了", "退货，不喜欢"])
 async def test_a_reason_may_stand_beside_the_word_for_a_refund(town: Town, words: str) -> None:
     mei = await customer(town, "小美")

@@ -12,14 +12,13 @@ import pytest
 from follower import Follower
 from sqlalchemy import select, text
 from test_aftersale import confirms, figures, money_goes, paid, refunds, states, two_lines
-from test_backup import buys, elsewhere, looks, opened, scans_the_code
+from test_backup import elsewhere, given_up, looks, opened, scans_the_code, unanswered
 from test_groupbuy import in_group, offered, ordered
 from test_hand import balances, by_hand, collects, digits, no_cashier
 from test_sale import GREEN, WHERE, broken, customer, number, orders, told
 from test_second_thoughts import SHANGHAI, freight
 from town import Town
 
-from bot import courier
 from bot.backup import backup, release, restore
 from bot.pay.till import no_till
 from bot.reconcile import reconcile
@@ -171,18 +170,9 @@ async def test_a_question_of_an_earlier_restore_does_not_keep_a_later_one_waitin
     town: Town, elsewhere: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     house, stage = town.stage.house, town.stage
-    mei = town.wechat("小美")
-    await mei.follows()
-    await scans_the_code(mei, await buys(mei))
-    assert await backup(house.settings, tmp_path / "b", house.clock) == 0
-    assert await restore(elsewhere, tmp_path / "b", house.clock) == 0
-    stage.cashier.fail_next("", drop=True, times=10_000)
+    await unanswered(town, elsewhere, tmp_path)
     async with opened(elsewhere, stage) as again:
-        with monkeypatch.context() as fewer:
-            fewer.setitem(courier.TRIES, "errand", 4)
-            for _ in range(6):
-                again.clock.move(timedelta(minutes=11))
-                await again.courier.drain()
+        await given_up(again, monkeypatch)
         await looks(again, 3)
         assert await release(elsewhere, again.clock) == 0
         stage.cashier.faults.clear()
