@@ -65,6 +65,14 @@ async def unpaid(stage: Stage, name: str = "小美") -> tuple[Follower, str]:
     return mei, URL(next(link.url for link in placed.links if "/pay/" in link.url)).path
 
 
+def leaked(told: str, *secrets: str) -> list[str]:
+    """Which of them can be read there; a short one by itself, for what is drawn by lot may have it in its middle."""
+    alone = r"(?<![\w+/-]){}(?![\w+/-])"
+    return [
+        s for s in secrets if (re.search(alone.format(s), told, re.ASCII) if len(s) < 6 and s.isascii() else s in told)
+    ]
+
+
 def content(stage: Stage) -> str:
     """Everything in the shop's database."""
     with sqlite3.connect(stage.house.store.path) as database:
@@ -257,10 +265,8 @@ async def test_the_pay_page_shows_nothing_personal_and_tells_how_it_stands(sqlit
     assert pressed.code_url
     assert "已付款" in after.text
     for page in (before, pressed, after):
-        for secret in ("欧阳", "小美", "13812345678", "听泉巷", "杭州", number[1], mei.person.who):
-            assert secret not in page.html
-        # By itself: what is drawn by lot (a nonce, a ticket) may have such few characters in it.
-        assert not re.search(r"(?<![\w+/-])(5678|A4)(?![\w+/-])", page.html, re.ASCII)
+        assert not leaked(page.html, "欧阳", "小美", "13812345678", "听泉巷", "杭州", number[1], mei.person.who)
+        assert not leaked(page.html, "5678", "A4")
     assert (await Web.get(sqlite_stage.driver, "/pay/ABCDEFGHJK")).status == 404
 
 

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
 from follower import IN_WECHAT, ON_A_DESK, ON_A_PHONE, Follower, Web
 from sqlalchemy import select, true
-from test_pages import Patch, browser_of, content, patched
+from test_pages import Patch, browser_of, content, leaked, patched
 from town import Town
 from yarl import URL
 
@@ -173,8 +173,7 @@ async def test_what_stays_live_for_one_person_is_shown_to_no_other(hamlet: Town)
         hamlet.stage.cashier.fail_next("/close", status=500)
         kept = await other.presses_the_button()
         assert "回到那一页付完它" in kept.text
-        for secret in (prepay_id(hers), mei.person.who):
-            assert secret not in kept.html
+        assert not leaked(kept.html, prepay_id(hers), mei.person.who)
     assert await attempts(hamlet.stage) == [("jsapi", "live")]
 
 
@@ -205,8 +204,7 @@ async def test_from_weibo_one_pays_by_a_few_words_said_to_the_wechat_account(tow
     assert await attempts(town.stage) == [], "words alone ask nothing of the cashier"
     heard = await wang.says(f"付款 {ticket}")
     assert [link_.url for link_ in heard.links] == [link]
-    for secret in (*PERSONAL, no, "A4"):
-        assert secret not in heard.text.replace(link, ""), "it pays, and tells nothing"
+    assert not leaked(heard.text.replace(link, ""), *PERSONAL, no, "A4"), "it pays, and tells nothing"
     await town.stage.cashier.pay(
         prepay_id(await (await wang.opens(link, IN_WECHAT)).presses_the_button()), wang.person.who
     )
@@ -373,8 +371,7 @@ async def test_a_friend_who_is_asked_to_pay_sees_what_and_how_much_and_nothing_e
     for page in pages:
         assert "朋友想请您帮忙付" in page.text
         assert "×1" in page.text
-        for secret in (*PERSONAL, no, mei.person.who):
-            assert secret not in page.html
+        assert not leaked(page.html, *PERSONAL, no, mei.person.who)
     await town.stage.cashier.pay(prepay_id(pages[1]), qiang.person.who)
     await town.settles()
     assert "收到您的付款" in mei.inbox[-1].text
@@ -423,8 +420,7 @@ async def test_what_stands_on_the_card_is_the_goods_the_sum_and_a_first_name(
     assert "×1" in facts.title
     assert facts.deadline.endswith("前付")
     said = str(replace(facts, picture=None, qr_url=""))
-    for secret in (*PERSONAL, no, mei.person.who):
-        assert secret not in said
+    assert not leaked(said, *PERSONAL, no, mei.person.who)
 
 
 async def test_on_weibo_the_card_is_an_article_that_opens_the_page(town: Town) -> None:
@@ -601,8 +597,7 @@ async def test_looking_changes_nothing_whatever_the_browser_says_it_is(sqlite_st
                     async with browser.request(method, path, allow_redirects=False) as seen:
                         assert seen.status in (200, 302)
                         told = await seen.text() + str(seen.headers)
-                        for secret in (*PERSONAL, no, mei.person.who):
-                            assert secret not in told
+                        assert not leaked(told, *PERSONAL, no, mei.person.who)
     assert content(sqlite_stage) == before
     assert not sqlite_stage.cashier.books.orders
 
