@@ -388,7 +388,7 @@ class SetStockNow(Intent, verb="stocknow", changes=True, role=Role.MANAGER): pro
 @dataclass(frozen=True)
 class Today(Intent, verb="today", role=Role.MANAGER): pass
 @dataclass(frozen=True)
-class SetOffer(Intent, verb="setoffer", role=Role.MANAGER): product: ProductCode = ""; size: Number = 0; price: Yuan = 0; hours: Number = 0; spec: str = ""
+class SetOffer(Intent, verb="setoffer", role=Role.MANAGER): product: SkuCode = ""; size: Number = 0; price: Yuan = 0; hours: Number = 0; spec: str = ""
 @dataclass(frozen=True)
 class SetOfferSomehow(Intent, verb="setofferwords", role=Role.MANAGER): words: Words = ""
 @dataclass(frozen=True)

@@ -332,6 +332,14 @@ async def test_setting_an_offer_shows_before_and_after_and_takes_four_digits(tow
     assert "没有拼团" in (await mei.says("开团 A1")).text
 
 
+async def test_an_offer_may_name_its_spec_as_prices_and_stock_do(town: Town) -> None:
+    boss = await town.owner()
+    shown = (await boss.says("设团 A1-2 3人 19.9 24小时")).text
+    assert "\n250g 罐装：3人" in shown
+    assert "尝鲜袋" not in shown
+    assert "编号不对" in (await boss.says("设团 A1-9 3人 19.9 24小时")).text
+
+
 async def test_an_address_pasted_while_the_shop_asks_which_spec_is_an_address(town: Town) -> None:
     boss = await town.owner()
     assert "哪种" in (await boss.says("设团 A1 3人 19.9 24小时")).text

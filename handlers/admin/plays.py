@@ -34,9 +34,11 @@ async def set_offer(ask: SetOffer, catalog: Catalog, glance: GroupGlance, figure
     """Shows before → after; a group's price is a price of something published, so four digits confirm it."""
     if not ask.product:
         return reply("plays/offer_missing", missing=["哪个商品（编号）"])
-    goods = catalog.get(ask.product)
-    if goods is None:
+    code, _, place = ask.product.partition("-")
+    goods = catalog.get(code)
+    if goods is None or int(place or 0) > len(goods.specs):
         raise NotForSale(product=ask.product)
+    ask = ask.filled(product=code, spec=ask.spec or place.lstrip("0"))
     hours = ask.hours or figures.group.hours
     if len(goods.specs) > 1 and not ask.spec:
         # No choices: a tap would send its words, and the words of a price are not its fen.
