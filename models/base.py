@@ -368,12 +368,13 @@ def draw(length: int) -> str:
 
 
 async def fresh_code(work: Work, column: Any, kind: str, length: int) -> str:
-    """A code of `kind` and `length` drawn characters that `column` does not hold yet.
+    """A code of `kind` and `length` drawn characters that `column` does not hold yet, a digit among them: no word.
 
     One character more after ten collisions; the unique key of the column decides in the end.
     """
     for attempt in range(40):
-        code = kind + draw(length + attempt // 10)
+        while (code := kind + draw(length + attempt // 10)).isalpha():
+            pass
         if await work.one(select(column).where(column == code)) is None:
             return code
     raise Contended

@@ -10,7 +10,7 @@ from servers import Postgres
 from sqlalchemy import select, text
 from town import Blank, Town
 
-from models import groupbuy
+from models import base, groupbuy
 from models import offer as offer_model
 from models.base import Contended, Work
 from models.figures import Figures, GroupFigures
@@ -224,6 +224,17 @@ async def test_a_group_is_opened_joined_and_filled_and_everybody_is_told(town: T
     assert not await offenders(house.store, house.clock.now())
 
 
+async def test_a_group_is_known_among_other_words_as_its_code_is_none_of_them(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """GATE还能进吗 asked about a gate."""
+    await offered(town)
+    drawn = iter(["ATE", "7K2"])
+    monkeypatch.setattr(base, "draw", lambda _length: next(drawn))
+    code = await in_group(town, town.wechat("小美"), "开团 A1")
+    assert "还差 2 人" in (await town.wechat("小浩").says(f"{code}还能进吗")).text
+
+
 async def test_a_group_that_does_not_fill_fails_and_every_paid_seat_is_refunded(town: Town) -> None:
     await offered(town)
     mei, hao = town.wechat("小美"), town.wechat("小浩")
@@ -366,7 +377,8 @@ async def test_the_page_of_a_group_says_what_happens_if_it_fails_and_names_nobod
     assert "原路退回" in page.text
     assert mei.person.who not in page.html
     assert "张三" not in page.html
-    assert (await mei.opens("/h/group:G2ZZ")).status == 404
+    other = "G2ZZ" if code != "G2ZZ" else "G3ZZ"
+    assert (await mei.opens(f"/h/group:{other}")).status == 404
 
 
 # -- races, on the database ------------------------------------------------------------------------------
