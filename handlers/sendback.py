@@ -89,6 +89,8 @@ async def send_back(
     bought, _ = await orders.page(me.id, Which.ALL, "", PAGE) if wish.tracking else ([], False)
     if any(parcel.tracking == wish.tracking for order in bought for parcel in order.parcels):
         return MyParcel()  # it is the shop's own
+    if any(order.no == wish.tracking for order in bought):  # 寄回 K7M2P9QA: which order, and no parcel's number yet
+        wish = wish.filled(order=wish.tracking, tracking="")
     found = await glance.meant(me.id, wish.order, wish.line, "agreed")
     returns = [case for case in (found if isinstance(found, list) else [found]) if case.kind == "return"]
     if not returns:

@@ -22,7 +22,8 @@ CARRIERS: tuple[tuple[str, tuple[str, ...], str], ...] = (
 NAMES = tuple(name for name, _, _ in CARRIERS)
 _CALLED = {word: name for name, others, _ in CARRIERS for word in (name, *others)}
 WORDS = tuple(sorted(_CALLED, key=len, reverse=True))
-_AMONG = re.compile(r"(?<![0-9a-z])(?=[0-9a-z-]*[0-9]{6})[a-z]{0,4}[0-9][0-9a-z-]{7,24}(?![0-9a-z])")
+_ORDER = r"(?=[2-9]*[a-z])[2-9a-hjkmnp-z]{8}(?![0-9a-z-])"  # an order's number may hold six digits in a row
+_AMONG = re.compile(rf"(?<![0-9a-z])(?!{_ORDER})(?=[0-9a-z-]*[0-9]{{6}})[a-z]{{0,4}}[0-9][0-9a-z-]{{7,24}}(?![0-9a-z])")
 
 
 def named(word: str) -> str:
@@ -41,8 +42,13 @@ def spotted(said: str) -> tuple[str, str, str] | None:
     if found is None:
         return None
     rest = f"{said[: found.start()]} {said[found.end() :]}"
-    word = next((word for word in WORDS if word in rest), "")
+    word = next((word for word in WORDS if _says(rest, word)), "")
     return named(word), found[0].upper(), rest.replace(word, "")
+
+
+def _says(words: str, word: str) -> bool:
+    """Whether a carrier is named there: K7SF2345 names none."""
+    return re.search(rf"(?<![0-9a-z]){word}(?![0-9a-z])" if word.isascii() else word, words) is not None
 
 
 INVARIANTS: tuple[Invariant, ...] = ()

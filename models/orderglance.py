@@ -217,6 +217,10 @@ class OrderGlance(Glance):
         """Anybody's order, for staff."""
         return await self._only(no, Order.no == no)
 
+    async def is_number(self, word: str) -> bool:
+        """Whether an order bears this number."""
+        return await self.reader.one(select(Order.id).where(Order.no == word)) is not None
+
     async def by_pay_code(self, code: str) -> PaySeen:
         """What its pay page shows; NoSuchOrder for a link that leads nowhere."""
         row = await self.reader.one(

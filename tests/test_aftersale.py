@@ -16,7 +16,7 @@ from test_sale import broken, customer, number, orders, told
 from town import Town
 
 from handlers import complaint
-from models import aftersale, aftersaleglance, remedy
+from models import aftersale, aftersaleglance, checkout, remedy
 from models.aftersale import Case, CaseMove, Left
 from models.evidence import CasePicture
 from models.order import Order, OrderLine
@@ -823,6 +823,25 @@ async def test_a_number_is_asked_for_until_one_is_said_and_means_nothing_where_n
     await mei.says("还没寄")
     assert (await states(town))[-1] == "agreed", "no words were taken for the number that was asked for"
     assert "由 顺丰 SF1234567891 寄回" in (await mei.says("单号是SF1234567891")).text
+    assert not await broken(town)
+
+
+@here
+async def test_the_number_of_the_order_is_none_of_the_parcel_that_goes_back(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """寄回 K7M2P9QA was told to the shop as a parcel that is on its way."""
+    boss, mei = await town.owner(), await customer(town, "小美")
+    for no in ("K7M2P9QA", "637856T9"):
+        monkeypatch.setattr(checkout, "draw", lambda length, no=no: no.ljust(length, "2")[:length])
+        assert await to_send_back(town, boss, mei) == no
+        for words in (f"寄回 {no}", f"{no} 寄回了"):
+            await mei.says(words)
+            assert (await states(town))[-1] == "agreed", words
+        await mei.says(f"寄回 {no}")
+        assert "由 顺丰 SF1234567891 寄回" in (await mei.says("SF1234567891")).text
+        await confirms(boss, "收到退货")
+        await money_goes(town)
     assert not await broken(town)
 
 

@@ -12,7 +12,7 @@ from test_second_thoughts import freight
 from test_staff import grant
 from town import Town
 
-from models import carrier
+from models import carrier, checkout
 from models.audit import Audit
 from models.freight import Zone
 from models.order import Order
@@ -296,6 +296,31 @@ async def test_an_order_is_fetched_with_its_code_and_never_sent(town: Town) -> N
 )
 def test_a_carrier_is_known_by_its_numbers_and_asked_for_when_two_fit(tracking: str, carriers: list[str]) -> None:
     assert carrier.of_number(tracking) == carriers
+
+
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [
+        ("寄回了 637856t9 sf1234567891", ("", "SF1234567891", "寄回了 637856t9  ")),
+        ("k7sf2345 1234567891", ("", "1234567891", "k7sf2345  ")),
+        ("637856t9 到哪了", None),
+    ],
+)
+def test_an_order_s_number_is_no_parcel_s_and_names_no_carrier(said: str, found: tuple[str, str, str] | None) -> None:
+    assert carrier.spotted(said) == found
+
+
+async def test_an_order_does_not_leave_with_its_own_number(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    """发货 JD7M2P9Q shipped the order on screen by a parcel of that number."""
+    boss, mei = await town.owner(), await customer(town, "小美")
+    for no in ("JD234567", "K7M2P9QA"):
+        monkeypatch.setattr(checkout, "draw", lambda length, no=no: no.ljust(length, "2")[:length])
+        assert await _paid(town, mei) == no
+        await boss.says(f"面单 {no}")
+        assert f"{no} 还没有发" in (await boss.says(f"发货 {no}")).text
+        assert "待发货" in (await mei.says(f"订单 {no}")).text
+        assert "已发货" in (await boss.says(f"发货 {no} SF1234567890")).text
+    assert not await broken(town)
 
 
 # -- from the shelf into the box -------------------------------------------------------------------------

@@ -145,11 +145,14 @@ async def keep_as_is(
 )
 async def ship(
     wish: Ship, orders: Orders, parcels: Parcels, requests: Requests, glance: OrderGlance, cases: Remedies
-) -> Reply:
+) -> Reply | Intent:
     """A parcel left with this number; the same text again changes nothing, another number puts the first right.
 
-    Not while its buyer's other address waits to be seen, nor what its buyer wants back.
+    Not while its buyer's other address waits to be seen, nor what its buyer wants back. An order's number is none of
+    a parcel: 发货 K7M2P9QA lacks one.
     """
+    if await glance.is_number(wish.tracking):
+        return ShipSomehow(wish.tracking)
     if not wish.order:
         waiting, more = await glance.to_ship("", PAGE)
         if len(waiting) != 1 or more:
