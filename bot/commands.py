@@ -17,11 +17,10 @@ from bot.logs import Redactor
 from bot.seeding import seed
 from bot.settings import Settings
 from bot.terminal import NOT_NOW, Unfit, say
-from handlers.admin.staff import new_code
 from models import migrations, tables
 from models.base import Work
 from models.seal import Keys
-from models.staff import Role, StaffRoom, code_hash
+from models.staff import Role, StaffRoom
 from models.store import Store
 from models.verify import offenders
 
@@ -76,10 +75,9 @@ async def seeded(settings: Settings, size: str) -> int:
 async def staff_code(settings: Settings, role: str) -> int:
     """Print a one-time code for 绑定, alone on the last line."""
     keys = Keys(settings.secret.key.get_secret_value())
-    code = new_code()
     async with ready(settings) as store, store.session() as session, session.begin():
         work = Work(session, Clock().now())
-        await StaffRoom(work).offer(code_hash(code, keys.derive("staff")), Role[role.upper()], work.now)
+        code = await StaffRoom(work).offer(Role[role.upper()], keys.derive("staff"), work.now)
     say(code)
     return 0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import secrets
 from datetime import datetime, timedelta
 from enum import IntEnum
 
@@ -64,6 +65,11 @@ class StaffCode(Base):
     used_by: Mapped[int | None] = mapped_column(ForeignKey("follower.id"))
 
 
+def new_code() -> str:
+    """A one-time code: six digits, the first of them not 0, so that nobody loses it in a spreadsheet."""
+    return str(secrets.randbelow(900_000) + 100_000)
+
+
 def code_hash(code: str, key: bytes) -> str:
     """The keyed hash under which a one-time code is kept."""
     return hmac.new(key, b"staff-code:" + code.encode(), hashlib.sha256).hexdigest()
@@ -75,10 +81,14 @@ class StaffRoom(Shelf[Staff]):
     entity = Staff
     believed = True  # False: anybody could have written this, so that nobody here is staff
 
-    async def offer(self, hash: str, role: Role, now: datetime) -> None:
-        """Keep a new one-time code, 30 minutes and five wrong tries long; codes that are over are forgotten."""
+    async def offer(self, role: Role, key: bytes, now: datetime) -> str:
+        """A new one-time code, 30 minutes and five wrong tries long; codes that are over are forgotten."""
         await self.session.execute(delete(StaffCode).where(StaffCode.until < now))
+        kept = set((await self.session.execute(select(StaffCode.hash))).scalars())
+        while (hash := code_hash(code := new_code(), key)) in kept:
+            pass
         self.session.add(StaffCode(hash=hash, role=int(role), until=now + CODE_LIFE, tries_left=CODE_TRIES))
+        return code
 
     async def redeem(self, hash: str, follower_id: int, now: datetime) -> Role | None:
         """Spend the code and take its role; None when it does not fit, and then every open code has a try less."""

@@ -9,11 +9,11 @@ from sqlalchemy import select
 from town import Town
 
 from bot.simulator.stage import make_owner
-from handlers.admin.staff import new_code
 from handlers.asking import Coded, unpack
 from handlers.intents import Confirm
+from models import staff
 from models.audit import Audit
-from models.staff import CODE_LIFE
+from models.staff import CODE_LIFE, new_code
 
 
 async def digits(person: Follower, said: str) -> str:
@@ -47,6 +47,12 @@ def test_a_one_time_code_has_six_digits() -> None:
         assert len(code) == 6
         assert code.isascii()
         assert code.isdigit()
+
+
+async def test_two_codes_that_are_open_are_two(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    boss, drawn = await town.owner(), iter(["482913", "482913", "730164"])
+    monkeypatch.setattr(staff, "new_code", lambda: next(drawn))
+    assert [await grant(boss, "店员"), await grant(boss, "客服")] == ["482913", "730164"]
 
 
 def test_confirming_cannot_be_packed_into_a_tap() -> None:

@@ -27,10 +27,9 @@ from bot.simulator.platform import Platform
 from bot.simulator.web import mount
 from bot.simulator.wire import Person
 from bot.slow import Runner
-from handlers.admin.staff import new_code
 from models import migrations
 from models.base import Work
-from models.staff import Role, StaffGlance, StaffRoom, code_hash
+from models.staff import Role, StaffGlance, StaffRoom
 
 HOST = "127.0.0.1"
 PEOPLE = (
@@ -232,8 +231,6 @@ async def _begin(stage: Stage) -> None:
 
 async def make_owner(house: House) -> str:
     """A one-time code for the owner, as `tuanpu staff code` prints it."""
-    code = new_code()
     async with house.store.session() as session, session.begin():
         work = Work(session, house.clock.now())
-        await StaffRoom(work).offer(code_hash(code, house.keys.derive("staff")), Role.OWNER, work.now)
-    return code
+        return await StaffRoom(work).offer(Role.OWNER, house.keys.derive("staff"), work.now)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hmac
-import secrets
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -42,11 +41,6 @@ ROLES = {
     "manager": Role.MANAGER,
 }
 LINES = 8
-
-
-def new_code() -> str:
-    """A one-time code: six digits, the first of them not 0, so that nobody loses it in a spreadsheet."""
-    return str(secrets.randbelow(900_000) + 100_000)
 
 
 @shop.on("绑定 {code}", "bind {code}")
@@ -104,8 +98,7 @@ async def grant(what: GrantRole, room: StaffRoom, keys: Keys, now: datetime) -> 
     role = ROLES.get(what.word.strip().lower())
     if role is None:
         return replace(reply("staff/which_role"), refused=True)
-    code = new_code()
-    await room.offer(code_hash(code, keys.derive("staff")), role, now)
+    code = await room.offer(role, keys.derive("staff"), now)
     return reply("staff/granted", code=code, role=role.word)
 
 
