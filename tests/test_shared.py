@@ -1,6 +1,7 @@
 """What processes share and may lose, in the process and in a real Redis: the same sentences hold for both."""
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
@@ -27,7 +28,8 @@ async def shared(request: pytest.FixtureRequest, clock: Clock) -> AsyncIterator[
     if request.param == "process":
         yield InProcess(clock.now)
         return
-    one = InRedis(request.getfixturevalue("redis_url"), clock.now, prefix=f"t{id(request)}:")
+    # Of its own: an address (`id`) is given to the next test, and what the last one kept is still there.
+    one = InRedis(request.getfixturevalue("redis_url"), clock.now, prefix=f"t{secrets.token_hex(8)}:")
     yield one
     await one.close()
 

@@ -336,6 +336,6 @@ async def test_the_same_words_are_sealed_differently_each_time(store: Store) -> 
     keys = Keys("k" * 32)
     first, second = keys.seal("13800138000"), keys.seal("13800138000")
     assert first != second
-    assert b"138" not in first
+    assert b"13800138000" not in first
     with pytest.raises(ValueError, match="no key opens"):
         keys.open(first[:-1] + bytes([first[-1] ^ 1]))
