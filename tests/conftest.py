@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from hypothesis.configuration import set_hypothesis_home_dir
 from lent import Lent
@@ -24,9 +25,12 @@ from models import migrations
 from models.store import Store
 
 be_thrifty()
-hypothesis_settings.register_profile("shop", deadline=None)  # nothing fails by a clock
-hypothesis_settings.load_profile("shop")
 LONG = os.environ.get("TUANPU_LONG") == "1"  # ./tuanpu test --long
+# Nothing fails by a clock, nor today by what was not drawn yesterday: other draws are for the long run.
+hypothesis_settings.register_profile(
+    "shop", deadline=None, derandomize=not LONG, suppress_health_check=[HealthCheck.too_slow]
+)
+hypothesis_settings.load_profile("shop")
 BROWSER_REQUIRED = os.environ.get("TUANPU_REQUIRE_BROWSER") == "1"
 NO_BROWSER = "no Chromium found (TUANPU_CHROME, chromium or google-chrome on PATH)"
 
