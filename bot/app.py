@@ -57,6 +57,7 @@ CATALOG_SECONDS = 2
 KEYS_SECONDS = 60
 FORGET_SECONDS = 3600
 RESTORED_SECONDS = 3
+TILL = (Prepay, AskTrade, CloseTrade, PayBack, AskRefund)  # the errands to the cashier
 
 
 def figures_of(settings: Settings) -> Figures:
@@ -200,9 +201,9 @@ class House:
             merchant = Merchant.read(settings.wechat_pay, settings.wechat.app_id)
             self.pay = WxPay(merchant, self.http, self.clock.now)
             self.till = Till(self.pay, self.clock, settings)
-            performers |= dict.fromkeys((Prepay, AskTrade, CloseTrade, PayBack, AskRefund), self.till.perform)
+            performers |= dict.fromkeys(TILL, self.till.perform)
         else:
-            performers |= dict.fromkeys((PayBack, AskRefund), no_till)
+            performers |= dict.fromkeys(TILL, no_till)
         self.courier = Courier(
             self.store,
             self.clock,

@@ -31,7 +31,7 @@ from models.order import OrderClosed, OrderPaid, OrderReady, Orders
 from models.orderglance import OrderGlance, OrderSeen
 from models.payment import AttemptGlance, Attempts, Trade
 from models.quarantine import LOUD
-from models.refund import HOPE_DAYS, REMIND_DAYS, RefundDone, Refunds, RefundStuck
+from models.refund import HOPE_DAYS, NO_CASHIER, REMIND_DAYS, RefundDone, Refunds, RefundStuck
 from models.refundglance import RefundGlance
 from models.settlement import CLOSING_AGAIN, MoneyCameLate, held, settle_refund, settle_trade
 from models.staff import Role, StaffRoom
@@ -61,12 +61,14 @@ async def trade_seen(
     """Paid, not paid, or closed: applied once, whoever brings it and however often.
 
     Money under a number that is not here (a backup was restored that knew it not yet) is no news that was heard: the
-    cashier shall say it again, and the merchant looks.
+    cashier shall say it again, and the merchant looks. So does the merchant of a shop that gave up its cashier, where
+    what was open is over, for nobody can ask any more.
     """
     at = datetime.fromtimestamp(fact.success_time, UTC) if fact.success_time else work.now
+    unasked = fact.state == NO_CASHIER
     trade = Trade(
         fact.out_trade_no,
-        fact.state,
+        "CLOSED" if unasked else fact.state,
         fact.transaction_id,
         fact.amount_fen,
         fact.currency,
@@ -82,12 +84,19 @@ async def trade_seen(
         for who in await staff.on_duty(Role.MANAGER):
             post.tell(who, said, key=f"foreign:{trade.out_trade_no}:{who}")
         return replace(SILENT, refused=True)
-    if settled.outcome == "waiting" and fact.source == "close":
-        attempt = await attempts.hold(fact.out_trade_no)
-        if attempt is not None and not attempt.open and work.now < attempt.expires:
-            # Ended with us, and the cashier has not said that it is so there; nothing else would ask again.
-            due = work.now + CLOSING_AGAIN
-            post.send(CloseTrade(fact.out_trade_no), key=f"close:{fact.out_trade_no}:{due.timestamp()}", due=due)
+    if settled.outcome not in ("waiting", "closed"):
+        return SILENT
+    attempt = await attempts.hold(fact.out_trade_no)
+    if attempt is None or settled.order is None:
+        return SILENT
+    if unasked and settled.outcome == "closed":
+        said = reply("payment/unasked", no=settled.order.no, amount_fen=attempt.amount_fen, number=fact.out_trade_no)
+        for who in await staff.on_duty(Role.MANAGER):
+            post.tell(who, said, key=f"{LOUD}unasked:{fact.out_trade_no}:{who}")
+    elif fact.source == "close" and not attempt.open and settled.outcome == "waiting" and work.now < attempt.expires:
+        # Ended with us, and the cashier has not said that it is so there; nothing else would ask again.
+        due = work.now + CLOSING_AGAIN
+        post.send(CloseTrade(fact.out_trade_no), key=f"close:{fact.out_trade_no}:{due.timestamp()}", due=due)
     return SILENT
 
 

@@ -73,7 +73,7 @@ async def _put(work: Work, name: str, slot: int) -> None:
     await work.session.execute(statement.on_conflict_do_update(index_elements=["name"], set_={"slot": slot}))
 
 
-LOUD = "elsewhere:"  # so begins the key of a notice that is never hushed: only a restored shop finds it out
+LOUD = "elsewhere:"  # so begins the key of a notice that is never hushed: staff have never heard it
 
 
 async def skip(work: Work, since: datetime) -> Counter[str]:

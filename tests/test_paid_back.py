@@ -20,17 +20,20 @@ from test_sale import GREEN, WHERE, broken, customer, number, orders, told
 from test_second_thoughts import SHANGHAI, freight
 from town import Town
 
+from bot.app import TILL
 from bot.backup import backup, release, restore
 from bot.pay.till import no_till
 from bot.reconcile import reconcile
 from bot.settings import Settings
-from handlers.errands import AskRefund, PayBack
+from handlers.errands import Prepay
+from handlers.intents import PrepayRefused
 from models import product, quarantine, verify
 from models.aftersale import Case, Cases
 from models.freight import Zone
 from models.groupbuy import GroupBuys
 from models.order import Order, Orders
-from models.payment import Attempts
+from models.payment import Attempt, Attempts
+from models.refund import NO_CASHIER
 from models.supplement import Supplement
 
 __all__ = ["elsewhere", "no_cashier"]  # fixtures
@@ -452,15 +455,20 @@ async def test_the_bill_lacks_what_the_cashier_refused_and_staff_gave_back(town:
     assert await reconcile(town.stage.house.settings, "2026-03-02", town.stage.house.clock) == 0
 
 
+def gives_up_its_cashier(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The shop starts again without [wechat_pay]."""
+    house = town.stage.house
+    house.courier.performers = {**house.courier.performers, **dict.fromkeys(TILL, no_till)}
+    house.desk.figures = replace(house.desk.figures, cashier=False)
+    monkeypatch.setitem(house.desk.face.chat.globals, "by_cashier", False)
+
+
 async def test_a_shop_that_gave_up_its_cashier_hears_of_what_it_owes_and_gives_it_back_by_hand(
     town: Town, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     boss, mei = await town.owner(), await customer(town, "小美")
     no = await paid(town, mei)
-    house = town.stage.house
-    house.courier.performers = {**house.courier.performers, PayBack: no_till, AskRefund: no_till}
-    house.desk.figures = replace(house.desk.figures, cashier=False)
-    monkeypatch.setitem(house.desk.face.chat.globals, "by_cashier", False)
+    gives_up_its_cashier(town, monkeypatch)
     await confirms(boss, f"取消 {no} 缺货")
     for _ in range(3):
         await town.later(hours=1)
@@ -470,6 +478,48 @@ async def test_a_shop_that_gave_up_its_cashier_hears_of_what_it_owes_and_gives_i
     await town.settles()
     assert await refunds(town) == [(2700, "done")]
     assert not await broken(town)
+
+
+async def being_paid(town: Town, mei: Follower) -> str:
+    """An order whose pay page shows a code that may be being paid: its number."""
+    placed = await orders(mei, GREEN)
+    link = next(link for link in placed.links if "/pay/" in link.url)
+    assert (await (await mei.opens(link)).presses_the_button()).code_url
+    return number(placed)
+
+
+async def test_what_was_open_at_a_cashier_that_was_given_up_holds_nothing_up(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody can be asked whether it was paid: staff are told under which number to look, and may take the money."""
+    boss, mei = await town.owner(), await customer(town, "小美")
+    no = await being_paid(town, mei)
+    (trade,) = await one(town, Attempt.out_trade_no)
+    gives_up_its_cashier(town, monkeypatch)
+    assert "先去关掉那边" in await collects(boss, no)
+    await town.later(minutes=2)
+    assert trade in told(boss)
+    assert "算已付款" in await collects(boss, no)
+    assert await one(town, Order.state) == ("paid",)
+    assert not await broken(town)
+
+
+async def test_an_order_that_was_being_paid_when_the_cashier_was_given_up_ends_in_its_time(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    boss, mei = await town.owner(), await customer(town, "小美")
+    no = await being_paid(town, mei)
+    gives_up_its_cashier(town, monkeypatch)
+    await town.later(minutes=31)
+    await town.later(minutes=2)
+    assert await one(town, Order.state) == ("closed",)
+    assert told(boss).count(f"问不到订单 {no} 的 ¥27") == 1
+    await town.later(minutes=61)
+    assert not await broken(town)
+
+
+async def test_what_is_asked_of_a_cashier_that_was_given_up_is_refused(town: Town) -> None:
+    assert await no_till(Prepay("tp1", 100, "x", 0)) == PrepayRefused("tp1", NO_CASHIER)
 
 
 async def test_a_refund_under_a_number_that_is_not_here_is_said_again_and_the_owner_hears_of_it(town: Town) -> None:

@@ -177,9 +177,19 @@ class Till:
         )
 
 
-async def no_till(errand: PayBack | AskRefund) -> Intent:
-    """A shop that has given up its cashier: what it owes there waits for a hand (已退), and staff hear so every day."""
-    return RefundSeen(errand.out_refund_no, "REFUSED", NO_CASHIER)
+async def no_till(errand: Errand) -> Intent:
+    """A shop that has given up its cashier can ask nothing there, and must not wait for an answer.
+
+    What it owes there waits for a hand (已退), and staff hear so every day; what was open there is over.
+    """
+    match errand:
+        case PayBack() | AskRefund():
+            return RefundSeen(errand.out_refund_no, "REFUSED", NO_CASHIER)
+        case AskTrade() | CloseTrade():
+            return TradeSeen(errand.out_trade_no, NO_CASHIER)
+        case Prepay():
+            return PrepayRefused(errand.out_trade_no, NO_CASHIER)
+    raise TypeError(f"no till carries {type(errand).__name__}")
 
 
 def _refund(state: RefundState) -> RefundSeen:
