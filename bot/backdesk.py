@@ -146,7 +146,9 @@ class BackDesk:
         if step:
             point(f"desk.{step}.begin")
         async with self.store.session() as session, session.begin():
-            yield Work(session, self.clock.now())
+            work = Work(session, self.clock.now())
+            yield work
+            await work.finish()
             if step:
                 point(f"desk.{step}.commit")
         if step:

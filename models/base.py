@@ -158,6 +158,7 @@ class Work:
         self._news: list[Event] = []
         self._driver: Driver | None = None
         self._together = False
+        self._last: dict[Ready, dict[int, Mapping[str, Any]]] = {}
 
     async def savepoint(self) -> AsyncSessionTransaction:
         """From here on all can be undone, or kept (`commit`)."""
@@ -192,6 +193,7 @@ class Work:
     async def forget(self, *kept: Base) -> None:
         """After a rollback to a savepoint: nothing has happened; who is `kept` is what the database says."""
         self._roots, self._news = [], []
+        self._last.clear()
         self.session.expire_all()
         for entity in kept:
             if entity not in self.session:
@@ -274,6 +276,20 @@ class Work:
             kinds.setdefault(row[0], []).append(row)
         for layer in zip_longest(*kinds.values()):
             await (await self._driven()).write([row for row in layer if row is not None])
+
+    def last(self, ready: Ready, key: int, values: Mapping[str, Any]) -> None:
+        """To be carried out as the transaction ends, once for each key.
+
+        For rows beside the matter that many steps write to: whoever holds one of them asks for nothing more, so that
+        two never wait for each other there.
+        """
+        self._last.setdefault(ready, {})[key] = values
+
+    async def finish(self) -> None:
+        """What was to come last, in the order of its keys."""
+        for ready, rows in self._last.items():
+            await self.write(ready, [rows[key] for key in sorted(rows)])
+        self._last.clear()
 
     async def _flushed(self) -> None:
         if self.session.new or self.session.dirty or self.session.deleted:

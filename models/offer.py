@@ -92,13 +92,13 @@ class Offers(Shelf[Offer]):
         )
         row = ended.first()
         if row is not None:
-            await touch(self.work, row.product_id)
+            touch(self.work, row.product_id)
         return row is not None
 
     async def start(self, new: Offer) -> Offer:
         """Put an offer on its spec, in the place of the one that ran."""
         await self.stop(new.sku_id, new.made)
-        await touch(self.work, new.product_id)
+        touch(self.work, new.product_id)
         return await self.add(new)
 
 

@@ -167,15 +167,18 @@ async def _shifted(work: Work, sku_id: int, shift: Ready, many: int, *, taken: i
     after = row["on_hand"] - row["held"]
     # The catalogue in the processes holds a word, not a number: touch it only when the word changes.
     if taken and stock_word(after) != stock_word(after + taken):
-        await touch(work, row["product_id"])
+        touch(work, row["product_id"])
 
 
 _TOUCH = Ready(update(table_of(Product)).where(Product.id == bindparam("product")), sets=("changed",))
 
 
-async def touch(work: Work, product_id: int) -> None:
-    """The catalogue is to read this product again."""
-    await work.write(_TOUCH, [{"product": product_id, "changed": work.now}])
+def touch(work: Work, product_id: int) -> None:
+    """The catalogue is to read this product again.
+
+    Last of all: its row is every spec's, and between two specs of one product another step would be met there.
+    """
+    work.last(_TOUCH, product_id, {"product": product_id, "changed": work.now})
 
 
 _BY_CODE = select(Product).where(Product.code == bindparam("code"))

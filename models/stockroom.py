@@ -190,7 +190,7 @@ class Stockroom(Shelf[Product]):
         product = await Products(self.work).hold(code)
         product.state = "on" if on else "off"
         await self.session.flush()
-        await touch(self.work, product.id)
+        touch(self.work, product.id)
         return product
 
     async def reprice(self, product: Stocked, n: int, was: int, to: int) -> StockSpec:
@@ -205,7 +205,7 @@ class Stockroom(Shelf[Product]):
         )
         if done.first() is None:
             raise PriceMoved(product=product.code, now_fen=spec.price_fen)
-        await touch(self.work, product.id)
+        touch(self.work, product.id)
         return spec
 
     async def restock(self, product: Stocked, n: int, was: int, move: str) -> int:

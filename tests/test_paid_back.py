@@ -696,3 +696,53 @@ async def test_control_in_the_order_in_which_they_were_asked_for_they_do(
     monkeypatch.setattr(Cases, "open_of", as_asked)
     await granted_while_another_pays(town, monkeypatch, BARE)
     assert "deadlock" in caplog.text
+
+
+async def two_specs_and_one_of_them(town: Town, monkeypatch: pytest.MonkeyPatch, *, at_once: bool) -> list[str]:
+    """One orders two specs of a product and another the second of them, the last but few of each; what they hear."""
+    mei, hao = await customer(town, "小美"), await customer(town, "小浩")
+    for one in (mei, hao):
+        await one.says(f"地址 {WHERE}")
+    for spec in ("1", "2"):
+        await mei.says("加 A11")
+        await mei.says(spec)
+    async with town.stage.house.store.engine.begin() as connection:
+        mine = "SELECT id FROM product WHERE code = 'A11'"
+        await connection.execute(text(f"UPDATE sku SET on_hand = 4, held = 0 WHERE product_id = ({mine})"))
+    shifted, held = product._shifted, list[int]()
+    first, both = asyncio.Event(), asyncio.Event()
+
+    async def slowly(work: Any, sku_id: int, shift: Any, many: int, *, taken: int) -> None:
+        await shifted(work, sku_id, shift, many, taken=taken)
+        held.append(sku_id)
+        (first if len(held) == 1 else both).set()
+        if at_once:
+            await work.finish()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(both.wait(), 1)
+
+    async def second() -> str:
+        await first.wait()
+        return (await hao.says("买 A11 100g")).text
+
+    monkeypatch.setattr(product, "_shifted", slowly)
+    heard = await asyncio.gather(mei.says("结算"), second())
+    return [heard[0].text, heard[1]]
+
+
+@postgresql
+async def test_who_orders_two_specs_and_who_orders_one_of_them_do_not_wait_for_each_other(
+    town: Town, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    heard = await two_specs_and_one_of_them(town, monkeypatch, at_once=False)
+    assert all("合计" in words for words in heard), heard
+    assert "deadlock" not in caplog.text
+    assert not await broken(town)
+
+
+@postgresql
+async def test_control_with_the_product_s_row_between_its_specs_they_do(
+    town: Town, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    await two_specs_and_one_of_them(town, monkeypatch, at_once=True)
+    assert "deadlock" in caplog.text

@@ -300,6 +300,6 @@ async def set_returns(wish: SetReturns, products: Products, figures: Figures) ->
     product = await products.hold(wish.product)
     product.returns = answer or None
     await products.session.flush()
-    await touch(products.work, product.id)
+    touch(products.work, product.id)
     said = reply("aftersale/returns_set", Choice("看商品", ShowProduct(product.code)), product=product, returns=answer)
     return said.now_seen("product", product.code)

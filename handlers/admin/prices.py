@@ -72,7 +72,7 @@ async def put_discount(wish: PutDiscount, discounts: Discounts, products: Produc
     until = datetime.fromtimestamp(wish.until, UTC)
     await discounts.start(product.id if product else None, wish.percent, until)
     if product is not None:
-        await touch(discounts.work, product.id)
+        touch(discounts.work, product.id)
     name = product.name if product else "全店"
     return reply("prices/discount_set", name=name, label=tenths(wish.percent), until=until)
 
@@ -83,7 +83,7 @@ async def stop_discount(wish: StopDiscount, discounts: Discounts, products: Prod
     product = await products.get(wish.product) if wish.product else None
     ran = await discounts.stop(product.id if product else None)
     if ran and product is not None:
-        await touch(discounts.work, product.id)
+        touch(discounts.work, product.id)
     return reply("prices/discount_stopped", name=product.name if product else "全店", ran=ran)
 
 
