@@ -150,9 +150,10 @@ async def _settled(work: Work, order: Order, less_fen: int) -> Changed:
         order.recount()
         return Changed(WayBack(), order.total_fen)
     if less_fen:
+        what = f"{order.spare_fen}"  # so much of what was paid had become spare before
         order.cheaper(less_fen)
         change = order.version  # counts the order's changes: each has a refund of its own
-        await Refunds(work).owe_back(order.id, less_fen, "change", work.now, seq=change)
+        await Refunds(work).owe_back(order.id, less_fen, "change", work.now, seq=change, what=what)
         return Changed(await WayBackGlance(work).owed(order.id, "change", change), order.total_fen)
     return Changed(WayBack(), order.total_fen)
 

@@ -27,6 +27,7 @@ from bot.reconcile import reconcile
 from bot.settings import Settings
 from handlers.errands import Prepay
 from handlers.intents import PrepayRefused
+from handlers.routing import Told
 from models import product, quarantine, verify
 from models.aftersale import Case, Cases
 from models.freight import Zone
@@ -213,6 +214,39 @@ async def test_who_may_have_paid_by_hand_since_the_backup_is_not_closed_unasked(
         assert await quarantine.standing(again.store.reader) is None
         rows = await again.store.reader.all(select(Order.state))
         assert [row.state for row in rows] == ["pending"]
+        assert not await verify.offenders(again.store, again.clock.now())
+
+
+async def test_a_change_that_is_made_again_after_a_restore_is_paid_back_once(
+    town: Town, elsewhere: Settings, tmp_path: Path
+) -> None:
+    """Also when the order was changed otherwise in between: what became spare before is what numbers it."""
+    house, cashier = town.stage.house, town.stage.cashier
+    mei = await customer(town, "小美")
+    no = await paid(town, mei, "买 A11", "2")
+    assert await backup(house.settings, tmp_path / "b", house.clock) == 0
+    await mei.says(f"备注 {no} 轻放")
+    await mei.says(f"换规格 {no} 50g")
+    await money_goes(town)
+    went = {n: back.amount for n, back in cashier.books.refunds.items()}
+    assert len(went) == 1
+    assert await restore(elsewhere, tmp_path / "b", house.clock) == 0
+    async with opened(elsewhere, town.stage) as again:
+        for _ in range(4):
+            again.clock.move(timedelta(minutes=2))
+            await looks(again, 1)
+        wechat = house.settings.wechat
+        assert wechat is not None
+        told = Told("wechat", wechat.account, mei.person.who, "again", text=f"换规格 {no} 50g", at=again.clock.now())
+        await again.desk.hear(told)
+        for _ in range(4):
+            again.clock.move(timedelta(minutes=2))
+            await looks(again, 1)
+            await again.courier.drain()
+            await cashier.tick()
+        assert {n: back.amount for n, back in cashier.books.refunds.items()} == went
+        rows = await again.store.reader.all(text("SELECT amount_fen, state FROM refund"))
+        assert [tuple(row) for row in rows] == [(next(iter(went.values())), "done")]
         assert not await verify.offenders(again.store, again.clock.now())
 
 
