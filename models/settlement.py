@@ -46,6 +46,7 @@ class Settled:
 
 
 CLOSING_AGAIN = timedelta(minutes=2)
+UNPAID_CAUSES = ("", "buyer", "timeout")  # for which something ends, and its buyer hears that it was not paid
 
 
 async def known(work: Work, transaction_id: str) -> bool:
@@ -123,7 +124,8 @@ async def settle_trade(work: Work, trade: Trade, figures: Figures) -> Settled:
     facts = (order.id, order.no, order.follower_id, trade.amount_fen, cause, minutes, trade.transaction_id)
     work.tell(MoneyCameLate(*facts, extra=bill is not order, by_hand=trade.source == "hand"))
     if bill.state == "closing" or (bill.state == "pending" and cause in ("gone", "elsewhere")):  # nothing is waited for
-        await end(work, order, bill, bill.closed_cause or cause)
+        # Who waited for the end of it is told what came, and not that nobody paid.
+        await end(work, order, bill, cause if bill.closed_cause in UNPAID_CAUSES else bill.closed_cause)
     return Settled("orphan", order)
 
 

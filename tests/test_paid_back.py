@@ -338,6 +338,31 @@ async def test_a_difference_that_is_paid_by_hand_has_a_day_like_an_order(town: T
     assert await one(town, Supplement.state) == ("paid",)
 
 
+async def test_who_paid_for_a_seat_that_was_gone_is_not_told_that_nobody_paid(town: Town) -> None:
+    """The cashier was away while the group was judged."""
+    await offered(town, "设团 A1 2人 19.9 24小时")
+    mei, hao = town.wechat("小美"), await customer(town, "小浩")
+    code = await in_group(town, mei, "开团 A1")
+    cashier = town.stage.cashier
+    await town.later(hours=23, minutes=51)
+    placed = await ordered(hao, f"参团 {code}")
+    link = next(link for link in placed.links if "/pay/" in link.url)
+    page = await (await hao.opens(link)).presses_the_button()
+    cashier.withhold = True
+    await cashier.pay(page.code_url, hao.person.who)
+    cashier.fail_next("", drop=True, times=10_000)
+    for _ in range(5):
+        await town.later(minutes=4)
+    assert await one(town, GroupBuys.entity.state) == ("failed",)
+    cashier.faults.clear()
+    for _ in range(3):
+        await town.later(minutes=11)
+    heard = told(hao)
+    assert "可名额已经没有了" in heard
+    assert "没有付款" not in heard
+    assert not await broken(town)
+
+
 # -- what was paid back stays here -----------------------------------------------------------------------
 
 
