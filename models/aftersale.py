@@ -346,7 +346,8 @@ class Cases(Shelf[Case]):
         if last is not None and last.open:
             raise last.not_now(order)
         refused = last is not None and last.state == "refused"
-        if not left.fen or (refused and last is not None and last.turn >= ROUNDS and actor == "buyer"):
+        paid_back = not left.fen and not unsent(order, line)  # of what is still here the pieces are left, to stay here
+        if paid_back or (refused and last is not None and last.turn >= ROUNDS and actor == "buyer"):
             raise CaseOver(order=order.no, line=line.words, refused=refused)
         if refused and actor == "buyer" and not (words.strip() or pictures):
             raise NothingNew(order=order.no, line=line.words)

@@ -312,6 +312,19 @@ async def test_who_cancels_an_order_confirms_what_will_go_back(town: Town) -> No
     assert [fen for fen, _ in await refunds(town)] == [3000, 1000, 3600]
 
 
+async def test_who_had_everything_back_is_not_told_that_nothing_was_paid(town: Town) -> None:
+    boss, mei = await town.owner(), await customer(town, "小美")
+    no = await paid(town, mei, "买 A1 x2", "250g 罐装")  # sent for nothing
+    (fen,) = await one(town, Order.total_fen)
+    await confirms(boss, f"退 {no} {fen / 100:g}")
+    await money_goes(town)
+    told(mei)
+    assert "钱之前都退过了" in (await boss.says(f"取消 {no} 缺货")).text
+    await confirms(boss, f"取消 {no} 缺货")
+    await town.settles()
+    assert "没有扣款" not in told(mei)
+
+
 async def test_who_leaves_a_group_hears_what_comes_back(town: Town) -> None:
     await freight(town, Zone(("上海市",), 1, 500), Zone((), 1, 2000))
     await offered(town, "设团 A1 2人 19.9 24小时")
@@ -376,6 +389,36 @@ async def test_what_was_paid_back_is_neither_picked_nor_packed(town: Town) -> No
     assert "碧螺春" in (picking := (await boss.says("拣货")).text)
     assert "胎菊" not in picking
     assert "桐乡胎菊 50g 罐装 ×1（已退，别发）" in (await boss.says(f"面单 {no}")).text
+
+
+async def test_all_that_is_still_here_may_go_back_though_one_of_it_was_paid_for_already(town: Town) -> None:
+    """Nothing but the pieces is left of that: they stay here, and the freight goes back with the last."""
+    boss, mei = await town.owner(), await customer(town, "小美")
+    no = await two_lines(town, mei)
+    await confirms(boss, f"退 {no} 行 2 45")
+    await money_goes(town)
+    await mei.says(f"退款 {no} 不想要了")
+    assert "¥19" in (await mei.says("整单都退")).text
+    assert "¥27 会原路退" in (await boss.says(f"同意 {no}")).text
+    await confirms(boss, f"同意 {no}")
+    await money_goes(town)
+    assert await refunds(town) == [(4500, "done"), (2700, "done")]
+    assert await one(town, Order.state) == ("closed",)
+    assert not await broken(town)
+
+
+async def test_goods_whose_money_went_back_may_stay_here(town: Town) -> None:
+    boss, mei = await town.owner(), await customer(town, "小美")
+    no = await two_lines(town, mei)
+    await confirms(boss, f"退 {no} 行 2 45")
+    await money_goes(town)
+    await mei.says(f"退款 {no} 不想要了")
+    await mei.says("洞庭碧螺春 100g 袋装 ×1")
+    assert "钱之前都退过了" in await confirms(boss, f"同意 {no}")
+    await money_goes(town)
+    assert await refunds(town) == [(4500, "done")]
+    assert "碧螺春" not in (await boss.says("拣货")).text
+    assert not await broken(town)
 
 
 async def test_what_was_paid_back_is_not_handed_out(town: Town) -> None:
