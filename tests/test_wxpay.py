@@ -547,6 +547,25 @@ async def test_a_new_certificate_is_401_without_a_call_out_until_the_keys_are_fe
     assert verify(pay, headers, raw, counter.clock.now()).about.out_trade_no == bill.out_trade_no
 
 
+async def test_who_has_the_public_key_also_learns_the_certificates_that_callbacks_are_still_signed_by(
+    counter, monkeypatch
+):
+    """While a merchant goes over from the one to the other, either may sign; replies to the public key's owner do so."""
+    bill = counter.bill()
+    code = await counter.pay.native(bill)
+    counter.cashier.withhold = True
+    await counter.cashier.pay(code, "oDemoUser")
+    counter.cashier.certificates = True
+    headers, raw = counter.cashier.callback(counter.cashier.notices[-1])
+    with pytest.raises(Forged, match="serial"):
+        verify(counter.pay, headers, raw, counter.clock.now())
+    monkeypatch.setattr(counter.cashier, "_signer", lambda: counter.cashier.stamp)
+    await counter.pay.refresh_keys()
+    monkeypatch.undo()
+    headers, raw = counter.cashier.callback(counter.cashier.notices[-1])
+    assert verify(counter.pay, headers, raw, counter.clock.now()).about.out_trade_no == bill.out_trade_no
+
+
 async def test_many_unknown_serials_make_at_most_one_fetch_a_minute(counter):
     counter.cashier.certificates = True
     pay = counter.client(public_key_id="", public_key_file=None)

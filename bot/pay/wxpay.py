@@ -195,13 +195,16 @@ class WxPay:
                 return
             self._fetched, self.keys.wanted = self._now(), False
             status, headers, raw = await self._ask("GET", "/v3/certificates", b"")
-            fresh = Keys()
+            fresh, known = Keys(), Keys()
             try:
                 for each in _answer(status, raw)["data"]:
                     pem = unseal(each["encrypt_certificate"], self.merchant.api_v3_key)
                     fresh.learn_certificate(str_of(each, "serial_no"), pem)
-                # signed by one of the certificates it brings; that they are real, the APIv3 key vouches for
-                check_signature(headers, raw, self._now(), fresh)
+                # signed by one of the certificates it brings, or by a key known before (the public key, where the
+                # platform still signs callbacks by certificate); that they are real, the APIv3 key vouches for
+                known.join(self.keys)
+                known.join(fresh)
+                check_signature(headers, raw, self._now(), known)
             except (Forged, ValueError, KeyError, TypeError) as fault:
                 raise PayUnknown(f"certificates: {type(fault).__name__}") from None
             self.keys.join(fresh)
