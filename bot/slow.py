@@ -1,12 +1,19 @@
-"""Cuts who is slow on purpose: aiohttp itself waits for the rest of a header, or of a body, for ever."""
+"""Cuts who is slow on purpose: aiohttp itself waits for the rest of a header, or of a body, for ever.
+
+And is short with who speaks no HTTP: aiohttp itself writes a traceback for each, and sends back what it got.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import logging
+from http import HTTPStatus
 from typing import Any
 
 from aiohttp import StreamReader, web
 from aiohttp.web_protocol import RequestHandler
+
+from bot.door import Seldom
 
 PATIENCE = 5.0
 """Seconds for a connection's first request to begin, and for any request to be here in full."""
@@ -18,11 +25,11 @@ _PACE = 32 * 1024  # bytes that buy a longer request (a picture) another second
 class Timed(RequestHandler):
     """One connection. A request that is here in one piece, as nearly all are, costs no timer at all."""
 
-    __slots__ = ("_body", "_cutting", "_first", "_patience", "_size")
+    __slots__ = ("_body", "_cutting", "_first", "_patience", "_seldom", "_size")
 
-    def __init__(self, manager: web.Server, *, patience: float, **kwargs: Any) -> None:
+    def __init__(self, manager: web.Server, *, patience: float, seldom: Seldom, **kwargs: Any) -> None:
         super().__init__(manager, **kwargs)
-        self._patience = patience
+        self._patience, self._seldom = patience, seldom
         self._cutting: asyncio.TimerHandle | None = None
         self._body: StreamReader | None = None
         self._first = 0.0
@@ -44,6 +51,10 @@ class Timed(RequestHandler):
             return
         self._size += len(data)
         if self._request_count != heads and self._messages:  # a header has come to its end
+            if self._body is not None and not self._body.is_eof():
+                self.force_close()  # or a body has broken off: nothing that is HTTP comes here any more
+                self._rest()
+                return
             self._body = self._messages[-1][1]
         if self._body is None:
             if data:  # aiohttp calls with nothing to go on after a pause
@@ -52,6 +63,23 @@ class Timed(RequestHandler):
             self._rest()
         else:
             self._watch()  # inside a body
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """What is no HTTP is refused in as few words as a bad signature; who hung up half way is no fault of ours."""
+        if self.transport is None and isinstance(exc, ConnectionError):
+            raise exc  # nobody is there to be answered: aiohttp lets go of the connection
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            return super().handle_error(request, status, exc, message)
+        self._seldom("no HTTP", why=type(exc).__name__, peer=request.remote)
+        refused = web.Response(status=status, headers={"Server": "Tuanpu"})
+        refused.force_close()
+        return refused
 
     def _watch(self) -> None:
         """Time the request, from its first byte."""
@@ -85,9 +113,10 @@ class TimedServer(web.Server):
     def __init__(self, *args: Any, patience: float, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._patience = patience
+        self._seldom = Seldom(logging.getLogger(__name__))
 
     def __call__(self) -> RequestHandler:
-        return Timed(self, patience=self._patience, loop=self._loop, **self._kwargs)
+        return Timed(self, patience=self._patience, seldom=self._seldom, loop=self._loop, **self._kwargs)
 
 
 class Runner(web.AppRunner):

@@ -619,6 +619,65 @@ async def test_a_body_that_stops_is_cut_and_not_heard(impatient: tuple[str, int,
     writer.close()
 
 
+async def test_a_body_that_breaks_off_is_cut_at_once(impatient: tuple[str, int, RememberingDesk]) -> None:
+    """What follows is taken for another request: its timer ended, and the first one waited for ever."""
+    query, _ = sealed(message())
+    asked = "&".join(f"{name}={value}" for name, value in query.items())
+    reader, writer = await asyncio.open_connection(*impatient[:2])
+    writer.write(
+        f"POST /wechat?{asked} HTTP/1.1\r\nHost: shop\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n<xm\r\n".encode()
+    )
+    await asyncio.sleep(0.05)
+    writer.write(b"zz\r\n")
+    assert await asyncio.wait_for(reader.read(), 30) == b""
+    assert impatient[2].heard == []
+    writer.close()
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 is TLS\r\n\r\n",
+        b"GET /wechat?secret HTTP/1.1\r\n\r\n",
+        b"POST /wechat?secret HTTP/1.1\r\nHost: shop\r\nContent-Length: -1\r\n\r\n",
+        b"GET /wechat?secret=" + b"a" * 9000 + b" HTTP/1.1\r\nHost: shop\r\n\r\n",
+    ],
+)
+async def test_who_speaks_no_http_is_refused_in_no_words_and_one_line(
+    impatient: tuple[str, int, RememberingDesk], caplog: pytest.LogCaptureFixture, sent: bytes
+) -> None:
+    began = time.monotonic()
+    for _ in range(3):
+        reader, writer = await asyncio.open_connection(*impatient[:2])
+        writer.write(sent)
+        told = await asyncio.wait_for(reader.read(), 30)
+        head, _, rest = told.partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.0 400")
+        assert b"aiohttp" not in head
+        assert rest == b""
+        writer.close()
+    lines = [record for record in caplog.records if record.levelname != "DEBUG"]
+    assert 1 <= len(lines) <= 1 + (time.monotonic() - began), "one a second"
+    for line in lines:
+        assert (line.levelname, line.exc_info) == ("WARNING", None)
+        assert "secret" not in line.getMessage() + str(vars(line))
+
+
+async def test_who_hangs_up_in_the_middle_leaves_no_error_in_the_log(
+    impatient: tuple[str, int, RememberingDesk], caplog: pytest.LogCaptureFixture
+) -> None:
+    query, body = sealed(message())
+    asked = "&".join(f"{name}={value}" for name, value in query.items())
+    head = f"POST /wechat?{asked} HTTP/1.1\r\nHost: shop\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    for waits in (0.05, 0.5):  # hangs up; is cut
+        _, writer = await asyncio.open_connection(*impatient[:2])
+        writer.write(head + body[:30])
+        await asyncio.sleep(waits)
+        writer.close()
+    await asyncio.sleep(0.1)
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
+
+
 @pytest.mark.parametrize("impatient", [1.0], indirect=True)  # so that four pieces come in time on any machine
 async def test_a_request_in_pieces_is_served_and_an_idle_connection_kept(
     impatient: tuple[str, int, RememberingDesk],
