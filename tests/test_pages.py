@@ -1,6 +1,7 @@
 """The pages: what every one of them carries, who may press a button, and that looking changes nothing."""
 
 import hashlib
+import logging
 import re
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -14,6 +15,7 @@ from follower import Follower, Web
 from town import Town
 from yarl import URL
 
+from bot import logs
 from bot.simulator import stage as stages
 from bot.simulator.stage import Stage
 from bot.web.pages import STATIC
@@ -199,6 +201,39 @@ async def test_looking_changes_nothing(sqlite_stage: Stage) -> None:
                 async with browser.request(method, path) as seen:
                     assert seen.status in (200, 404), path
     assert content(sqlite_stage) == before
+
+
+async def test_a_page_that_fails_says_so_and_its_line_in_the_log_bears_the_id_of_the_answer(
+    sqlite_stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """aiohttp's own page named its version, and what it logged belonged to no request."""
+    lines: list[tuple[str, str]] = []
+
+    class Lines(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            lines.append((logs.request_id.get(), record.getMessage()))
+
+    async def away(*_: object, **__: object) -> None:
+        raise OSError("the database is away")
+
+    monkeypatch.setattr(sqlite_stage.house.desk, "visit", away)
+    heard = Lines(logging.ERROR)
+    logging.getLogger().addHandler(heard)
+    try:
+        async with browser_of(sqlite_stage) as browser:
+            page = await browser.get("/h/show:A1")
+            assert page.status == 500
+            assert "这一页暂时打不开" in await page.text()
+            assert "nonce-" in page.headers["Content-Security-Policy"]
+            assert page.headers["Server"] == "Tuanpu"
+            assert lines == [(page.headers["X-Request-ID"], "a page failed")]
+            program = await browser.get("/h/show:A1", headers={"Accept": "*/*"})
+            assert (program.status, await program.text()) == (500, "")
+            assert program.headers["Server"] == "Tuanpu"
+    finally:
+        logging.getLogger().removeHandler(heard)
+    assert sqlite_stage.house.counts["failed"] == 2
+    assert len(lines) == 1, "one line a second"
 
 
 # -- which intents have a page ---------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
 import re
 import secrets
 from collections.abc import Awaitable, Callable
@@ -15,6 +16,7 @@ from aiohttp import web
 from markupsafe import Markup
 
 from bot import logs
+from bot.door import Seldom
 from bot.web.qr import qr_svg
 from handlers.asking import Coded, unpack
 from handlers.replies import Choice, Reply
@@ -34,7 +36,8 @@ _COOKIE = re.compile(r"[A-Za-z0-9_-]{32}")
 
 
 def frame(house: House, pages: Pages) -> Any:
-    """What stands around every request: an id for its log lines, headers, a page for what is not there."""
+    """What stands around every request: an id for its log lines, headers, a page for what is not there or has failed."""
+    faults = Seldom(logging.getLogger(__name__))
 
     @web.middleware
     async def around(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -45,8 +48,17 @@ def frame(house: House, pages: Pages) -> Any:
                 response = await handler(request)
             except web.HTTPException as said:
                 response = refused = said
-            if response.status == 404 and "text/html" in request.headers.get("Accept", ""):
+            except Exception as failure:
+                if request.transport is None and isinstance(failure, ConnectionError):
+                    raise  # who asked has hung up
+                house.count("failed")
+                faults("a page failed", failure)
+                response = web.Response(status=500)
+            reads = "text/html" in request.headers.get("Accept", "")
+            if reads and response.status == 404:
                 response, refused = pages.gone(request), None
+            elif reads and response.status == 500:
+                response, refused = pages.show(request, Reply("layout/failed"), status=500), None
             if not response.prepared:
                 _dress(response, request, house)
                 response.headers["X-Request-ID"] = name
