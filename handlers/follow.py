@@ -15,6 +15,7 @@ from handlers.intents import (
     ListOrders,
     OpenCard,
     Scan,
+    ShowGroup,
     ShowOrder,
     ShowProduct,
     SubscribeNews,
@@ -51,7 +52,17 @@ async def _thing(scene: str, scenes: Scenes) -> Intent | None:
         number = scene[1:]
         scene = await scenes.code_of(int(number)) if number.isascii() and number.isdigit() else ""
     found = unpack(scene) if scene else None
-    return found if found is not None and not (found.changes and not isinstance(found, OpenCard)) else None
+    return _about(found) if found is not None and found.changes and not isinstance(found, OpenCard) else found
+
+
+def _about(wish: Intent) -> Intent | None:
+    """A code on a wall does nothing for whoever scans it: what it is about is shown, and what can be done with it."""
+    codes = {name: str(getattr(wish, name)) for name in type(wish).__dataclass_fields__}
+    if group := codes.get("group"):
+        return ShowGroup(group)
+    if product := codes.get("product"):
+        return ShowProduct(product)
+    return ShowOrder(codes["order"]) if codes.get("order") else None
 
 
 @shop.on()

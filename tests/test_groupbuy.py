@@ -270,6 +270,20 @@ async def test_a_seat_that_is_not_paid_in_time_is_free_again(town: Town) -> None
     assert await in_group(town, lin, f"参团 {code}") == code
 
 
+async def test_a_code_on_a_wall_shows_what_it_is_about_and_does_nothing(town: Town) -> None:
+    """Whoever scans join:G… or buy:A1 has ordered nothing: what it is about stands there, with what can be done."""
+    mei, hao, lin = (town.wechat(n) for n in ("小美", "小浩", "小林"))
+    code = await in_group(town, mei, "开团 A1")
+    for seen in (await hao.follows(f"join:{code}"), await hao.scans(f"join:{code}")):
+        assert code in seen.text
+        assert "参团 ¥69" in seen.text
+    for seen in (await lin.follows("start:A1"), await lin.scans("buy:A1")):
+        assert "明前龙井（A1）" in seen.text
+    for one in (hao, lin):
+        assert "还没有订单" in (await one.says("订单")).text
+    assert "寄到哪里" in (await hao.presses(f"join:{code}")).text, "a menu's button is one's own press"
+
+
 async def test_leaving_before_it_fills_takes_the_word_again_and_gives_the_money_back(town: Town) -> None:
     await offered(town)
     mei, hao = town.wechat("小美"), town.wechat("小浩")
