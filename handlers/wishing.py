@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from handlers.asking import Intent, remembered
-from handlers.intents import AddToCart, Buy, BuyLines, ShowProduct
+from handlers.intents import AddToCart, BeyondList, Buy, BuyLines, ShowProduct
 from handlers.routing import Hearing, shop
 from models.words import asks, is_yes, number, quantity, unfill
 
@@ -62,7 +62,10 @@ def so_many_of(hearing: Hearing) -> Intent | None:
         return None
     if found["code"]:
         return Buy(found["code"].upper(), many)
-    line = hearing.talk.line(number(found["line"]) or 0, hearing.now)
+    n = number(found["line"]) or 0
+    line = hearing.talk.line(n, hearing.now)
+    if line is None and hearing.talk.fresh(hearing.now):
+        return BeyondList(n, len(hearing.talk.offered))
     listed = remembered(line) if line else None
     if isinstance(listed, Buy | AddToCart):  # the question which spec is open
         return listed.filled(quantity=many)

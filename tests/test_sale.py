@@ -121,6 +121,13 @@ async def test_who_comes_too_late_is_told_so_before_anything_is_written_and_may_
     assert not await broken(town)
 
 
+async def test_so_many_of_a_line_beyond_the_list_is_asked_back(town: Town) -> None:
+    mei = await customer(town, "小美")
+    await mei.says("搜 龙井")
+    assert "没有第 2 行" in (await mei.says("来3份第2个")).text
+    assert "（要 3 份）" in (await mei.says("来3份第1个")).text
+
+
 async def test_too_few_left_names_what_is_left_and_takes_it_by_a_tap(town: Town) -> None:
     mei = await customer(town, "小美")
     await orders(mei, GREEN)
