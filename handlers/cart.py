@@ -48,6 +48,7 @@ _TAKEN_OUT = (
 _INTO = re.compile(
     r"(?:把?[这那它]个?)?再?[加放](?P<many>.{0,4}?)[到进入]?(?:我的)?购物车里?面?|购物车里?再?[加放](?P<more>.{2,4})"
 )
+_SO_MANY_MORE = re.compile(r"(?:再|多)?加\s?(?P<many>.{1,5})|add (?P<more>.{2,4})")
 
 
 @shop.on(
@@ -55,10 +56,12 @@ _INTO = re.compile(
     "加 {product}",
     "加 {product} {spec}",
     "加购 {product}",
+    "加",
     "加购物车",
     "加入购物车",
     "add {product} x{quantity}",
     "add {product}",
+    "add",
 )
 async def add(
     what: AddToCart,
@@ -248,9 +251,11 @@ def edited(hearing: Hearing) -> Intent | None:
 
 @shop.cue(56)
 def into_the_cart(hearing: Hearing) -> Intent | None:
-    """加两个到购物车, 购物车加2盒: so many of what is on screen."""
-    found, shown = _INTO.fullmatch(unfill(hearing.said)), hearing.talk.shown("product", hearing.now)
-    found = None if asks(hearing.said) else found
+    """加两个到购物车, 购物车加2盒, 加 x2: so many of what is on screen; 加两盒, while an order asks, of that."""
+    shown, words = hearing.talk.shown("product", hearing.now), unfill(hearing.said)
+    found = None if asks(hearing.said) else _INTO.fullmatch(words)
+    if found is None and not asks(hearing.said) and hearing.talk.asked(hearing.now) is None:
+        found = _SO_MANY_MORE.fullmatch(words)
     said = (found["many"] or found["more"] or "") if found else ""
     many = quantity(said)
     return AddToCart(shown, many or 0) if found and shown and (many or not said) else None

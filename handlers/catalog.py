@@ -108,7 +108,7 @@ def category(hearing: Hearing) -> Intent | None:
     return Browse(names.index(said[1]) + 1) if said and said[1] in names else None
 
 
-@shop.on("看 {product}", "看看 {product}", "{product}", "show {product}")
+@shop.on("看 {product}", "看看 {product}", "{product}", "show {product}", "看", "show")
 async def show(
     ask: ShowProduct,
     catalog: Catalog,

@@ -164,12 +164,28 @@ async def test_not_the_second_one_is_no_line_of_the_cart_while_goods_are_on_scre
     assert "洞庭碧螺春" in (await mei.says("购物车")).text
 
 
-@pytest.mark.parametrize("said", ["加两个到购物车", "购物车加两个", "加2份进购物车"])
+@pytest.mark.parametrize("said", ["加两个到购物车", "购物车加两个", "加2份进购物车", "加 x2", "再加两份", "add x2"])
 async def test_so_many_of_what_is_on_screen_go_into_the_cart(town: Town, said: str) -> None:
     mei = town.wechat("小美")
     await mei.says("看 A2")
     await mei.says(said)
     assert "洞庭碧螺春 100g 袋装 ×2" in (await mei.says("1")).text
+
+
+@pytest.mark.parametrize("said", ["加", "add"])
+async def test_what_goes_into_the_cart_may_be_left_out_when_it_is_on_screen(town: Town, said: str) -> None:
+    mei = town.wechat("小美")
+    assert "您要的是哪一样" in (await mei.says(said)).text
+    await mei.says("看 A2")
+    await mei.says(said)
+    assert "放进购物车了：洞庭碧螺春 100g 袋装 ×1" in (await mei.says("1")).text
+
+
+async def test_so_many_more_is_no_cart_while_an_order_asks(town: Town) -> None:
+    mei = town.wechat("小美")
+    await mei.says("买 A2")
+    assert "（要 2 份）" in (await mei.says("加2盒")).text
+    assert "购物车还是空的" in (await mei.says("购物车")).text
 
 
 async def test_a_number_is_no_line_while_another_list_is_on_screen(town: Town) -> None:
