@@ -119,10 +119,10 @@ async def put_offer(ask: PutOffer, products: Products, offers: Offers, figures: 
     )
 
 
-@shop.on("停团 {product}", "stop group {product}")
+@shop.on("停团 {product}", "停团", "stop group {product}", "stop group")
 async def stop_offer(ask: StopOffer, products: Products, offers: Offers, glance: GroupGlance, now: datetime) -> Reply:
     """No new groups from now on; it only makes the shop safer, so no code is asked for."""
-    product = await products.get(ask.product)
+    product = await products.get(ask.product)  # left out, and nothing on screen: it asks which
     running = await offers.of_product(product.id)
     if not running:
         return reply("plays/no_offer_runs", name=product.name)

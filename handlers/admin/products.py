@@ -40,7 +40,7 @@ from models.talk import Talking
 LOW_LINES = 3
 
 
-@shop.on("上架 {line}", "publish {line}")
+@shop.on("上架 {line}", "publish {line}", "上架", "publish")
 async def publish(what: Publish) -> Reply:
     """A new product, read back; it is published after a bare 确认."""
     return confirm("products/draft", PublishNow(what.line), draft=read_draft(what.line))
@@ -55,7 +55,7 @@ async def publish_now(what: PublishNow, room: Stockroom, now: datetime) -> Reply
     return shown.now_seen("product", code)
 
 
-@shop.on("上架 {product}", "publish {product}")
+@shop.on("上架 {product}", "publish {product}", "开售 {product}")
 async def put_on(what: PutOn, stock: StockGlance) -> Reply:
     """A product that was taken down, read back before it is sold again."""
     goods = await stock.get(what.product)
@@ -72,7 +72,7 @@ async def put_on_now(what: PutOnNow, room: Stockroom) -> Reply:
     return reply("products/put_on_done", see, name=product.name, code=product.code)
 
 
-@shop.on("下架 {product}", "unlist {product}")
+@shop.on("下架 {product}", "unlist {product}", "停售 {product}", "下架", "unlist")
 async def take_off(what: TakeOff, room: Stockroom) -> Reply:
     """Off the shelf at once: what makes the shop safer asks for nothing."""
     product = await room.shelve(what.product, on=False)
@@ -80,7 +80,8 @@ async def take_off(what: TakeOff, room: Stockroom) -> Reply:
     return done.now_seen("product", product.code)
 
 
-@shop.on("改价 {product} {price}", "改价 {price}", "改价 {product}", "price {product} {price}", "price {product}")
+@shop.on("改价 {product} {price}", "改价 {price}", "改价 {product}", "改价")
+@shop.on("price {product} {price}", "price {price}", "price {product}")
 async def set_price(what: SetPrice, stock: StockGlance, talk: Talking) -> Reply:
     """Before and after, and four digits to type."""
     talk.pending = None  # a new command voids the one that waited, also while it still asks
@@ -107,8 +108,8 @@ async def set_price_now(what: SetPriceNow, room: Stockroom, stock: StockGlance) 
     return reply("products/priced", Choice("看看", ShowProduct(goods.code)), **facts)
 
 
-@shop.on("库存 {product} {move}", "库存 {product}", "改库存 {product} {move}", "改库存 {product}")
-@shop.on("stock {product} {move}", "stock {product}")
+@shop.on("库存 {product} {move}", "库存 {move}", "库存 {product}", "改库存 {product} {move}", "改库存 {product}")
+@shop.on("stock {product} {move}", "stock {move}", "stock {product}")
 async def set_stock(what: SetStock, stock: StockGlance, talk: Talking) -> Reply:
     """What is there; with +10, -3 or 50 before and after, and four digits to type."""
     talk.pending = None
