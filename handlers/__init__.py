@@ -40,4 +40,5 @@ FEATURES = (
     "admin.plays",
     "admin.pushes",
     "admin.alarms",
+    "admin.later",
 )

@@ -18,12 +18,15 @@ from handlers.intents import (
     Help,
     ListGone,
     ListOrders,
+    MySubscriptions,
     NotOffered,
     Person,
     Search,
+    ShowAddress,
     Silent,
     Simple,
     StrangeThing,
+    Subscribe,
     TakeOffer,
 )
 from handlers.replies import Choice, Question, Reply, reply
@@ -37,8 +40,20 @@ from models.order import OrderPlaced
 from models.orderglance import OrderGlance
 from models.staff import Role, StaffGlance
 from models.talk import Talking
+from models.words import asks
 
 ALONE = 10  # a number of this size that is no line may be a price
+MY_DATA = "我的数据"
+REMINDERS = ("到货提醒", "降价提醒")
+_CODE = r"(?:\s?(?P<product>a[0-9]{1,5}))?"
+_NOT_YET = (
+    ("评价", re.compile(r"评价(?!\w*[怎哪])|review ")),
+    ("建议", re.compile(r"(?:我?建议|我?提[个一]?个?建议|suggest\b)(?!\w*[怎哪])")),
+    ("优惠券", re.compile(r"(?:领|领取|claim)\s?c[0-9a-z]{1,5}$")),
+    ("送礼", re.compile(r"送礼\s?a[0-9]{1,5}|附言")),
+    *((what, re.compile(rf"{what}{_CODE}(?:\s?[0-9.]{{1,8}})?$")) for what in REMINDERS),
+    (MY_DATA, re.compile(r"(?:导出|查看|看)?我的数据$|my data$")),
+)
 
 shop.hears("beyond", make=lambda told: BeyondList(int(told.data["n"]), int(told.data["of"])))
 shop.hears("stale", make=lambda told: ListGone())
@@ -67,18 +82,35 @@ async def help(ask: Help, me: Me, staff: StaffGlance, talk: Talking) -> Reply | 
 @shop.on("会员", "会员卡", "level", what="会员")
 @shop.on("投票", "vote", what="投票")
 @shop.on("奖励", "我的奖励", "我的邀请", "invites", what="邀请奖励")
-async def not_offered(ask: NotOffered, catalog: Catalog, figures: Figures) -> Reply:
+async def not_offered(ask: NotOffered, catalog: Catalog, figures: Figures, talk: Talking, now: datetime) -> Reply:
     """What other shops have and this one has not: said as it is, with what there is instead."""
     deals = sum(bool(goods.deals) for goods in catalog.goods.values())
     steps = [Choice("正在拼的团", Groups())] if deals else [Choice("商品", Browse())]
+    if ask.what in REMINDERS and (goods := catalog.get(ask.product or talk.shown("product", now))) is not None:
+        steps = [Choice(f"订阅 {goods.name}", Subscribe(goods.name))]
+    elif ask.what == MY_DATA:
+        steps = [Choice("订单", ListOrders()), Choice("地址", ShowAddress()), Choice("我的订阅", MySubscriptions())]
     free = figures.order.freight_free_from_fen
     return reply("help/not_offered", *steps, what=ask.what, deals=deals, free=free).aside()
 
 
 @shop.cue(60)
-def review(hearing: Hearing) -> Intent | None:
-    """评价 NO 5 很好喝: thanked for, whatever stands in it."""
-    return NotOffered("评价") if re.match(r"评价(?!\w*[吗?？怎哪])|review ", hearing.said) else None
+def not_yet(hearing: Hearing) -> Intent | None:
+    """评价 NO 5 很好喝, 建议 多进红茶, 到货提醒 A12: answered as what they are, and not searched for."""
+    if asks(hearing.said):
+        return None
+    for what, words in _NOT_YET:
+        found = words.match(hearing.said)
+        if found is not None and not (what == "建议" and _asked_for_words(hearing)):
+            return NotOffered(what, (found.groupdict().get("product") or "").upper())
+    return None
+
+
+def _asked_for_words(hearing: Hearing) -> bool:
+    """建议用纸箱 may be the note, or the reason, that a question asks for."""
+    asked = hearing.talk.asked(hearing.now)
+    intent = remembered(asked["intent"]) if asked is not None else None
+    return asked is not None and intent is not None and slot_of(type(intent), str(asked["field"])).rank == 3
 
 
 @shop.on("简单点", "简单模式")

@@ -69,6 +69,7 @@ PickupCode = Annotated[str, Slot("pickup", r"[2-9a-hjkmnp-z]{6}", str.upper, 1)]
 LineNumbers = Annotated[str, Slot("lines", r"[0-9]{1,2}(?:[,、 ]+[0-9]{1,2})*", str, 2)]
 PayTicket = Annotated[str, Slot("ticket", r"[2-9a-hjkmnp-z]{8}\s?[-—–_]\s?[2-9a-hjkmnp-z]{3}", _ticket, 1)]
 Carrier = Annotated[str, Slot("carrier", "|".join(carrier.WORDS), carrier.named, 1)]
+PhonePart = Annotated[str, Slot("phone", r"[0-9]{2,11}", str, 2)]
 Reason = Annotated[str, Slot("reason", r".+", str, 3)]
 Remedy = Annotated[str, Slot("remedy", r".+", str, 3)]
 Pieces = Annotated[int, Slot("pieces", r".{1,8}", _pieces, 2)]
@@ -420,6 +421,8 @@ class GivePartNow(Intent, verb="givepartnow", changes=True, role=Role.MANAGER): 
 class Resend(Intent, verb="resend", personal=True, role=Role.MANAGER): order: OrderNo = ""; line: Number = 0; pieces: Quantity = 0
 @dataclass(frozen=True)
 class ResendNow(Intent, verb="resendnow", changes=True, role=Role.MANAGER): order: str = ""; line: int = 0; pieces: int = 0; last: tuple[int, ...] = ()
+@dataclass(frozen=True)
+class NotYet(Intent, verb="notyet", role=Role.MANAGER): what: str = ""; words: Words = ""; product: ProductCode = ""; phone: PhonePart = ""; order: OrderNo = ""
 @dataclass(frozen=True)
 class SetReturns(Intent, verb="setreturns", changes=True, role=Role.MANAGER): product: ProductCode = ""; words: Words = ""
 

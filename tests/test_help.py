@@ -23,13 +23,32 @@ def talk(*lines: Intent) -> Talking:
         ("秒杀", "秒杀"), ("砍价 A12", "砍价"), ("帮砍 B9X1", "砍价"), ("评价 5 很好喝", "评价"),
         ("积分", "积分"), ("簽到", "签到"),
         ("抽獎", "抽奖"), ("会员", "会员"), ("投票", "投票"), ("我的邀请", "邀请奖励"),
-        ("points", "积分"), ("checkin", "签到"),
+        ("points", "积分"), ("checkin", "签到"), ("领 C5", "优惠券"), ("claim C5", "优惠券"),
+        ("建议 多进点红茶", "建议"), ("suggest more black tea", "建议"), ("送礼 A1", "送礼"), ("附言 生日快乐", "送礼"),
+        ("到货提醒", "到货提醒"), ("到货提醒 A11", "到货提醒"), ("降价提醒 A1 60", "降价提醒"),
+        ("我的数据", "我的数据"), ("my data", "我的数据"),
     ],
 )  # fmt: skip
 def test_what_this_shop_has_not_is_not_searched_for(said: str, what: str) -> None:
     found = meant(said)
     assert isinstance(found, NotOffered)
     assert found.what == what
+
+
+async def test_who_wants_to_be_told_when_it_is_back_may_subscribe_to_it(town: Town) -> None:
+    mei = town.wechat("小美")
+    await mei.follows()
+    assert "订阅 桐乡胎菊" in (await mei.says("到货提醒 A11")).text
+    assert "有“桐乡胎菊”的消息就告诉您" in (await mei.says("1")).text
+
+
+async def test_an_idea_that_answers_a_question_is_its_answer(town: Town) -> None:
+    mei = town.wechat("小美")
+    await mei.follows()
+    await mei.says("买 A11 50g 罐装")
+    await mei.says(WHERE)
+    await mei.says("备注")
+    assert "记下了备注：建议用纸箱" in (await mei.says("建议用纸箱")).text
 
 
 @pytest.mark.parametrize("said", ["12315", "１２３１５", "12345"])

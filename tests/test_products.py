@@ -120,6 +120,40 @@ async def test_several_specs_are_asked_for(town: Town) -> None:
     assert "¥88 → ¥58" in (await boss.says("2")).text
 
 
+async def test_the_code_may_be_left_out_for_what_is_on_screen(town: Town) -> None:
+    boss, mei = await town.owner(), town.wechat("小美")
+    for words in ("改价", "下架", "停团", "库存 +10"):
+        assert "您要的是哪一样" in (await boss.says(words)).text
+    await boss.says("看 A1")
+    assert "不再开新团" in (await boss.says("停团")).text
+    assert "要改哪一种" in (await boss.says("库存 +10")).text
+    assert "现在的价格" in (await boss.says("改价")).text
+    assert "已下架" in (await boss.says("下架")).text
+    await fresh(town)
+    assert "现在不卖了" in (await mei.says("买 A1")).text
+
+
+async def test_selling_is_stopped_and_taken_up_again_in_other_words(town: Town) -> None:
+    boss, mei = await town.owner(), town.wechat("小美")
+    assert "已下架" in (await boss.says("停售 A1")).text
+    await fresh(town)
+    assert "现在不卖了" in (await mei.says("买 A1")).text
+    assert "确认" in (await boss.says("开售 A1")).text
+    assert "重新上架" in (await boss.says("确认")).text
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["后台", "报表 周", "缺货", "没搜到", "没答上", "问答", "设问答 发票 可以", "设秒杀", "设砍价", "设抽奖", "发券",
+     "图片 A1", "找 13800138000", "客户 张三", "停售 全店", "开售", "求谅解 ABCDEFGH", "暂停推送", "console"],
+)  # fmt: skip
+async def test_a_word_of_staff_that_does_nothing_yet_says_so_and_is_no_search(town: Town, said: str) -> None:
+    boss = await town.owner()
+    heard = (await boss.says(said)).text
+    assert "没有" in heard or "还不能" in heard
+    assert not [odd for odd in ("没听懂", "没找到", "订阅", "不再给您发") if odd in heard]
+
+
 async def test_a_price_that_somebody_else_has_changed_meanwhile_is_not_changed(town: Town) -> None:
     boss, wife = await town.owner(), await town.owner("老板娘")
     first, second = [(await one.says(f"改价 A1-2 {yuan}")).text for one, yuan in ((boss, 66), (wife, 77))]

@@ -211,6 +211,7 @@ INTENTS: dict[str, tuple[Role, str]] = {
     "ListPushes": (MANAGER, "推送列表"),
     "ShowPush": (MANAGER, ""),
     "CancelPush": (MANAGER, "取消推送 P7K2"),
+    "NotYet": (MANAGER, "后台"),
     "ListStaff": (OWNER, "员工"),
     "GrantRole": (OWNER, "授权 店员"),
     "Dismiss": (OWNER, "撤权 1"),
