@@ -22,7 +22,8 @@ from bot.web.pages import STATIC
 from handlers.asking import VERBS, Coded
 from handlers.intents import JoinGroup, ShowProduct
 
-PAGES = ("/", "/h/browse", "/h/show:A1", "/h/groups", "/h/help", "/about/privacy", "/about/licence", "/about/rewards")
+DEALS = ("/about/rewards", "/about/lottery")
+PAGES = ("/", "/h/browse", "/h/show:A1", "/h/groups", "/h/help", "/about/privacy", "/about/licence", *DEALS)
 WHERE = "欧阳小美 13812345678 浙江省杭州市西湖区听泉巷77号"
 HTML = {"Accept": "text/html,*/*"}
 ATTACK = "<script>pwned()</script>\"' onload=x <b>"
@@ -101,6 +102,15 @@ async def test_every_page_has_a_strict_policy_with_a_nonce_of_its_own(sqlite_sta
             assert not re.search(r"<(script|style)\b(?![^>]*\bnonce=)", html), path
             assert not re.search(r"<[^>]+\s(on\w+|style)=", html), path
     assert len(set(nonces)) == len(PAGES) + 4
+
+
+@pytest.mark.parametrize("path", DEALS)
+async def test_the_rules_of_what_this_shop_does_not_run_say_so(sqlite_stage: Stage, path: str) -> None:
+    """The chat says 邀请奖励小店现在没有: a page that promises a share to whoever brings friends says another thing."""
+    async with browser_of(sqlite_stage) as browser, browser.get(path) as page:
+        assert page.status == 200
+        assert "小店现在" in (html := await page.text())
+        assert "没有" in html
 
 
 async def test_what_is_no_page_may_do_nothing_in_a_browser(sqlite_stage: Stage) -> None:
