@@ -233,7 +233,7 @@ class Desk(BackDesk):
             try:
                 return resolve(told, step.talking, step.now, self.catalogs.current, role=role, lost=lost), False
             except Lost as gone:
-                if gone.listing is None or gone.listing.changes:
+                if gone.listing is None:
                     return self.shop.kinds["stale"](told), False
                 return gone.listing, True
 
@@ -344,7 +344,7 @@ class Desk(BackDesk):
         """The reply's face; what would repeat the last refusal word for word is said otherwise the second time."""
         if reply.template == "desk/silent":
             return Rendered(Answer())
-        lead, facts = "desk/list_stale" if stale else "", dict[str, Any]()
+        lead, facts = "desk/list_stale" if stale and (reply.lines or reply.choices) else "", dict[str, Any]()
         if named(reply) == talking.last:
             again, facts = f"{reply.template}_again", reply.facts | {"times": talking.times + 1}
             if self.face.has(again, channel):

@@ -9,6 +9,7 @@ from typing import Any
 from bot.face import Rendered
 from bot.shared import Recalled
 from handlers.asking import Intent, remembered
+from handlers.intents import ListGone
 from handlers.replies import Question, Reply
 from models.follower import Visit
 from models.talk import PENDING_SECONDS, Talking
@@ -32,7 +33,9 @@ def remember(talking: Talking, intent: Intent, reply: Reply, rendered: Rendered,
         talking.offered = rendered.meanings
         talking.offered_at = at
         talking.steps = rendered.steps
-        talking.listing = None if intent.changes else intent.to_json()
+        again = _asked_again(intent, reply)
+        talking.listing = again.to_json() if again is not None else None
+        talking.labels = [choice.label for choice in rendered.offered] if again is None else []
         if reply.lines and reply.question is None:
             talking.shelf = talking.listing
     talking.more = reply.more.to_json() if reply.more is not None else talking.more if reply.keeps else None
@@ -51,6 +54,16 @@ def remember(talking: Talking, intent: Intent, reply: Reply, rendered: Rendered,
         talking.saw(thing, code, now, reply.many)
     talking.times = talking.times + 1 if named(reply) == talking.last else 1
     talking.last = named(reply)
+
+
+def _asked_again(intent: Intent, reply: Reply) -> Intent | None:
+    """What shows this list again once its numbers have gone stale: a question among options is put again, what only
+    showed is asked again; what changed something is not done twice: then its words are kept."""
+    if reply.question is not None and reply.question.options:
+        return reply.question.intent
+    if reply.anew is not None:
+        return reply.anew
+    return None if intent.changes or isinstance(intent, ListGone) else intent
 
 
 def named(reply: Reply) -> str:

@@ -3,7 +3,6 @@
 # The features, in the order in which their reactions run. Names, so that the app loads them at start
 # and one feature never imports another.
 FEATURES = (
-    "follow",
     "help",
     "everyday",
     "facts",
@@ -27,7 +26,9 @@ FEATURES = (
     "casenews",
     "again",
     "groupbuy",
+    "groupleave",
     "invite",
+    "follow",  # what it asks comes after the news of what was paid
     "subscribe",
     "admin.staff",
     "admin.products",

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 from handlers.asking import Intent
 from handlers.intents import Browse, BuyAgain, BuyLines
 from handlers.replies import Choice, Reply, ask, reply
-from handlers.routing import shop
+from handlers.routing import Hearing, shop
 from models.follower import Follower
 from models.order import PAID
 from models.orderglance import OrderGlance, OrderSeen, Which
 from models.product import NotForSale, Products
+from models.words import asks, unfill
 
 LOOK = 20  # orders among which the last completed one is looked for
+
+
+_ONCE_MORE = re.compile(
+    r"[把照按跟和]?(?:着)?上(?:次|回)(?:买|拍|订|点)?(?:的|过的)?(?:那[个些款单份样]|东西|一样)?的?(?:再|给我)*[来买要订]"
+    r"(?:上)?(?:一|1)?[单份次遍个盒罐袋包]?(?:一?样的)?[吧了]?"
+)
+
+
+@shop.cue(110)
+def once_more(hearing: Hearing) -> Intent | None:
+    """上次买的那个再来一份."""
+    return BuyAgain() if _ONCE_MORE.fullmatch(unfill(hearing.said)) and not asks(hearing.said) else None
 
 
 @shop.on(
@@ -24,8 +38,8 @@ LOOK = 20  # orders among which the last completed one is looked for
     "和上次一样",
     "跟上次一样",
     "老样子",
-    "上次那个",
     "买上次那个",
+    "来上次那个",
     "again {order}",
     "again",
 )

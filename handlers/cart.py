@@ -55,8 +55,9 @@ _SO_MANY_MORE = re.compile(r"(?:再|多)?加\s?(?P<many>.{1,5})|add (?P<more>.{2
     "加 {product} x{quantity}",
     "加 {product}",
     "加 {product} {spec}",
-    "加购 {product}",
+    "加 x{quantity}",
     "加",
+    "加购 {product}",
     "加购物车",
     "加入购物车",
     "add {product} x{quantity}",
@@ -74,6 +75,8 @@ async def add(
     now: datetime,
 ) -> Reply:
     """Put pieces of a spec into the cart; asks which spec when there are several."""
+    if not what.product:
+        return reply("checkout/which_product", Choice("看看商品", Browse()))
     goods = catalog.get(what.product)
     if goods is None:
         raise NotForSale(product=what.product)
@@ -93,6 +96,7 @@ async def add(
         raise SoldOut(product=goods.code, name=goods.name, spec=spec.label, left=max(0, left), asked=many)
     there = await cart.lay_in(me.id, spec.id, many, figures.order.max_quantity)
     talk.had(goods.code, now)
+    talk.dropped = []  # whoever has put something in since does not say 删 1 twice by mistake
     steps = (Choice("购物车", ShowCart()), Choice("结算", Checkout()), Choice("再逛逛", Browse()))
     facts = {"name": goods.name, "spec": spec.label, "unit": goods.unit, "price_fen": spec.price_fen}
     return reply("cart/added", *steps, many=many, there=there, **facts).now_seen("product", goods.code)
@@ -126,10 +130,10 @@ async def change(
     what: ChangeCart, me: Follower, cart: Cart, figures: Figures, talk: Talking, now: datetime
 ) -> Reply | Intent:
     """So many pieces of the line that had this number when the cart was last shown."""
+    talk.dropped = []  # nobody changes how many of what has just been taken out: the number was read off the new list
     line = _meant(talk, what.line, now)
     if line is None:
-        note = "moved" if talk.doubled(what.line, now) else "which"
-        return _shown(await cart.basket(me.id), figures, talk, now, note=note)
+        return _shown(await cart.basket(me.id), figures, talk, now, note="which")
     if not what.quantity:
         return DropFromCart(what.line)
     return line.filled(quantity=what.quantity)
@@ -258,4 +262,4 @@ def into_the_cart(hearing: Hearing) -> Intent | None:
         found = _SO_MANY_MORE.fullmatch(words)
     said = (found["many"] or found["more"] or "") if found else ""
     many = quantity(said)
-    return AddToCart(shown, many or 0) if found and shown and (many or not said) else None
+    return AddToCart(shown, many or 0) if found and (many or (shown and not said)) else None

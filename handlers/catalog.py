@@ -235,12 +235,11 @@ def together(hearing: Hearing) -> Intent | None:
 
 @shop.cue(200)
 def so_many(hearing: Hearing) -> Intent | None:
-    """3盒, 两份 after a product was shown is a quantity of it."""
+    """3盒, 两份 after a product was shown is a quantity of it; before, one is asked of what."""
     many = quantity(hearing.said)
-    shown = hearing.talk.shown("product", hearing.now)
-    if many is None or not shown or numeral(hearing.said) is not None:
+    if many is None or numeral(hearing.said) is not None:
         return None
-    return Buy(shown, many)
+    return Buy(hearing.talk.shown("product", hearing.now), many)
 
 
 @shop.cue(210)

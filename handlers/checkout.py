@@ -50,6 +50,8 @@ async def buy(
     wish: Buy, me: Follower, products: Products, figures: Figures, catalog: Catalog, talk: Talking, now: datetime
 ) -> Reply | Intent:
     """One product: which spec, how many; then it is an order of one line."""
+    if not wish.product and wish.quantity and talk.fresh(now):  # of the list on screen, which stays
+        return reply("checkout/which_line", many=wish.quantity).aside()
     if not wish.product:
         return reply("checkout/which_product", Choice("看看商品", Browse()))
     product, skus = await products.offered(wish.product)
@@ -233,6 +235,7 @@ def _placed(order: Order, quote: Quote, items: Sequence[Item], where: str, figur
         pay_until=order.pay_until,
         rests_until=order.promise_after,
         hours=order.promise_hours,
+        group=bool(order.play),
         not_back=[item.product.name for item in items if item.product.returns == "no"],
         sealed=[item.product.name for item in items if item.product.returns == "sealed"],
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -15,8 +15,6 @@ from handlers.intents import (
     InviteCard,
     JoinGroup,
     JudgeGroup,
-    LeaveGroup,
-    ListOrders,
     MyGroups,
     OpenGroup,
     PayOrder,
@@ -24,7 +22,7 @@ from handlers.intents import (
     ShowGroup,
     ShowProduct,
 )
-from handlers.replies import Choice, Post, Question, Reply, listing, reply
+from handlers.replies import Choice, Post, Reply, listing, reply
 from handlers.replies import ask as ask_for
 from handlers.routing import Hearing, shop
 from models.base import Refusal
@@ -39,9 +37,7 @@ from models.groupbuy import (
     GroupBuys,
     GroupFailed,
     GroupFilled,
-    GroupFull,
     GroupLeft,
-    GroupOver,
     NoSuchGroup,
 )
 from models.groupglance import GroupGlance, GroupLine
@@ -50,7 +46,6 @@ from models.order import Order, OrderPaid, Orders
 from models.prices import yuan
 from models.product import Products
 from models.refund import Refunds
-from models.talk import Talking
 from models.wayback import WayBackGlance
 
 _AMONG = re.compile("(?<![0-9a-z])g(?=[a-z]*[2-9])[2-9a-hjkmnp-z]{3}(?![0-9a-z])")  # GATE is a word
@@ -58,22 +53,26 @@ OPEN_LINES = 4
 LINES = 8
 
 
-def name_of(line: GroupLine) -> str:
-    """龙井 250g"""
-    return f"{line.name} {line.spec}".strip()
+def _line(group: GroupLine, intent: Intent) -> Choice:
+    return Choice(f"{group.code} {group.words} ¥{yuan(group.price_fen)} 差{group.needs}人", intent)
+
+
+def _offers(catalog: Catalog) -> Iterator[tuple[str, str]]:
+    """What a group can be opened for: codes, and how each is called in a list."""
+    for code in catalog.order:
+        goods = catalog.goods[code]
+        if goods.deals and goods.word != "售罄":
+            deal = min(goods.deals, key=lambda d: d.price_fen)
+            yield code, f"{goods.name} {deal.size}人团 ¥{yuan(deal.price_fen)}"
 
 
 @shop.on("团", "拼团", "团购", "有什么团", "有团吗?", "正在拼的团", "别的团", "groups")
 async def groups(ask: Groups, glance: GroupGlance, catalog: Catalog, figures: Figures, now: datetime) -> Reply:
     """Groups one can join now, then what one can open."""
     forming = await glance.open(now, OPEN_LINES, least_minutes=figures.group.last_minutes)
-    lines = [Choice(f"{g.code} {name_of(g)} ¥{yuan(g.price_fen)} 差{g.needs}人", ShowGroup(g.code)) for g in forming]
-    for code in catalog.order:
-        goods = catalog.goods[code]
-        if goods.deals and goods.word != "售罄" and len(lines) < LINES:
-            deal = min(goods.deals, key=lambda d: d.price_fen)
-            text = f"{goods.name} {deal.size}人团 ¥{yuan(deal.price_fen)}"
-            lines.append(Choice(text, ShowProduct(code)))
+    lines = [_line(g, ShowGroup(g.code)) for g in forming]
+    offered = list(_offers(catalog))[: LINES - len(lines)]
+    lines += [Choice(text, ShowProduct(code)) for code, text in offered]
     if not lines:
         return reply("groupbuy/none", Choice("看看全部商品", Browse()))
     return listing("groupbuy/groups", lines, forming=len(forming), offers=len(lines) - len(forming))
@@ -123,11 +122,22 @@ async def show(ask: ShowGroup, me: Me, glance: GroupGlance, figures: Figures, no
 
 @shop.on("参团 {group}", "参团", "我要参团", "加入 {group}", "参加 {group}", "join {group}", "join")
 async def join(
-    ask: JoinGroup, me: Follower, groups: GroupBuys, products: Products, figures: Figures, now: datetime
+    ask: JoinGroup,
+    me: Follower,
+    groups: GroupBuys,
+    glance: GroupGlance,
+    products: Products,
+    figures: Figures,
+    now: datetime,
 ) -> Reply | Intent:
-    """Into a group: a seat is kept while one pays."""
+    """Into a group: a seat is kept while one pays. Without a code it is the only one that can be joined, or asked."""
     if not ask.group:
-        return Groups()
+        mine = {g.code for g in await glance.mine(me.id, LINES)}
+        forming = await glance.open(now, LINES, least_minutes=figures.group.last_minutes)
+        others = [g for g in forming if g.code not in mine]
+        if len(others) > 1:
+            return listing("groupbuy/join_which", [_line(g, JoinGroup(g.code)) for g in others])
+        return JoinGroup(others[0].code) if others else Groups()
     group = await groups.hold(ask.group)
     product, _ = await products.sku(group.sku_id)
     try:
@@ -147,10 +157,13 @@ def _refused(no: Refusal, *steps: Choice) -> Reply:
 
 
 @shop.on("开团 {product}", "开团", "我要开团", "发起拼团", "start {product}", "start")
-async def start(ask: OpenGroup, products: Products, offers: Offers) -> Reply | Intent:
-    """A group of one's own: it exists when its opener has paid."""
+async def start(ask: OpenGroup, products: Products, offers: Offers, catalog: Catalog) -> Reply | Intent:
+    """A group of one's own: it exists when its opener has paid. Without a code it is asked for what."""
     if not ask.product:
-        return Groups()
+        offered = list(_offers(catalog))[:LINES]
+        if len(offered) > 1:
+            return listing("groupbuy/start_which", [Choice(text, OpenGroup(code)) for code, text in offered])
+        return OpenGroup(offered[0][0]) if offered else Groups()
     product = await products.get(ask.product)
     product.on_shelf()
     running = await offers.of_product(product.id)
@@ -175,58 +188,9 @@ async def my_groups(ask: MyGroups, me: Me, glance: GroupGlance) -> Reply:
     if not mine:
         return reply("groupbuy/in_none", Choice("看看有什么团", Groups()), Choice("商品", Browse()))
     words = {"filled": "已成团", "failed": "没成团，已退款"}
-    lines = [Choice(f"{g.code} {name_of(g)} {words.get(g.state, f'差{g.needs}人')}", ShowGroup(g.code)) for g in mine]
+    lines = [Choice(f"{g.code} {g.words} {words.get(g.state, f'差{g.needs}人')}", ShowGroup(g.code)) for g in mine]
     shown = listing("groupbuy/mine", lines, count=len(mine))
     return shown.now_seen("group", mine[0].code) if len(mine) == 1 else shown
-
-
-# -- second thoughts -------------------------------------------------------------------------------------
-
-
-@shop.on("退团 {group}", "退团", "不拼了", "leave {group}")
-async def leave(
-    ask: LeaveGroup,
-    me: Follower,
-    groups: GroupBuys,
-    glance: GroupGlance,
-    orders: Orders,
-    refunds: Refunds,
-    ways: WayBackGlance,
-    talk: Talking,
-    now: datetime,
-) -> Reply:
-    """Out of a forming group: what comes back is shown first, and the word 退团 is taken again."""
-    code = ask.group
-    if not code:
-        forming = [g for g in await glance.mine(me.id, LINES) if g.state == "forming"]
-        if len(forming) != 1:
-            template = "groupbuy/leave_which" if forming else "groupbuy/leave_none"
-            return reply(template, Choice("我的团", MyGroups()), codes=[g.code for g in forming])
-        code = forming[0].code
-    if ask.word == "no":
-        return reply("groupbuy/stays", Choice("邀请卡", InviteCard(code)), group=code)
-    try:
-        seat = (await groups.get(code)).leave(me.id, now)
-    except (GroupFull, GroupOver) as no:  # too late to leave: the goods are coming, or the money is
-        return reply("groupbuy/leave_late", Choice("订单", ListOrders()), group=code, full=isinstance(no, GroupFull))
-    order = await orders.hold_id(seat.order_id)  # the order before its group: everybody locks in this order
-    if ask.word or not _asked_before(talk, code, now):
-        way = await ways.coming(order.id)
-        shown = reply("groupbuy/leave", group=code, way=way, again=ask.word == "yes")
-        shown = replace(shown, question=Question(LeaveGroup(code), "word"))
-        return shown.now_seen("group", code)
-    group = await groups.hold(code)
-    await groups.let_go(group, group.leave(me.id, now), now)
-    await orders.undo(order, "left", actor="buyer")
-    await refunds.owe_all(order.id, "left_group", now)
-    way = await ways.owed(order.id, "left_group")
-    return reply("groupbuy/left", Choice("别的团", Groups()), group=code, way=way, no=order.no)
-
-
-def _asked_before(talk: Talking, code: str, now: datetime) -> bool:
-    open_question = talk.asked(now)
-    asked = open_question["intent"] if open_question else {}
-    return asked.get("verb") == LeaveGroup.verb and asked.get("group") == code
 
 
 # -- what has happened -----------------------------------------------------------------------------------

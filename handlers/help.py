@@ -145,8 +145,12 @@ async def beyond(ask: BeyondList) -> Reply | Intent:
 
 
 @shop.on()
-async def list_gone(ask: ListGone) -> Reply:
-    """A number whose list is lost, and which cannot be shown again."""
+async def list_gone(ask: ListGone, talk: Talking) -> Reply:
+    """A number of a list that is too old: what had brought it is not done again, its choices are offered once more."""
+    meant = [remembered(one) for one in talk.offered]
+    again = [Choice(label, intent) for label, intent in zip(talk.labels, meant, strict=False) if intent is not None]
+    if again and len(again) == len(meant):
+        return replace(reply("desk/list_stale", *again), personal=True)  # whose orders they name, is nobody else's
     return reply("help/list_gone", Choice("商品", Browse()), Choice("订单", ListOrders()))
 
 

@@ -37,7 +37,7 @@ from models.catalog import Catalog
 from models.figures import Figures
 from models.follower import Follower, Me
 from models.order import UNPAID, NoSuchOrder, Orders
-from models.orderglance import OrderGlance, OrderSeen, Which
+from models.orderglance import LAST, OrderGlance, OrderSeen, Which
 from models.payment import Attempts
 from models.paytoken import TOKEN_LENGTH, PayTokens, friend_mark, token_hash
 from models.prices import yuan
@@ -107,10 +107,12 @@ async def _subject(
     if not found:
         return reply(template, Choice("我的订单", ListOrders()))
     following = ListOrders(which.value, found[-1].no) if more else None
-    return listing("orders/which", [line_of(o, act(order=o.no)) for o in found], more=following)  # type: ignore[call-arg]
+    lines = [line_of(o, act(order=o.no)) for o in found]  # type: ignore[call-arg]
+    return replace(listing("orders/which", lines, more=following), anew=ListOrders())
 
 
 @shop.on("订单 {order}", "看 {order}", "看订单", "看这个订单", "order {order}")
+@shop.on("上次那个", "上次买的", "上次买的那个", "上一单", order=LAST)
 async def show(ask: ShowOrder, me: Me, orders: OrderGlance, refunds: RefundGlance, cases: CaseGlance) -> Reply:
     """One order: what, how much, where it stands, what can be done."""
     found = await _subject(ask.order, me, orders, Which.ALL, ShowOrder, "orders/none_such")
@@ -138,7 +140,8 @@ def _steps(order: OrderSeen) -> list[Choice]:
         return [Choice("改地址", ChangeAddress(order.no)), Choice("想退款", RefundOrder(order.no))]
     if order.state in ("paid", "forming"):
         return [Choice("想退款", RefundOrder(order.no))]
-    return [Choice("再看看别的", Browse()), *([ailing] if order.state == "completed" else [])]
+    once_more = [ailing, Choice("再来一单", BuyAgain(order.no))] if order.state == "completed" else []
+    return [Choice("再看看别的", Browse()), *once_more]
 
 
 @shop.on(
@@ -268,7 +271,7 @@ async def cancel(
     seen = Me(me.id, me.channel, me.account, me.who, me.name, me.since, me.following)
     unpaid, _ = await glance.page(me.id, Which.UNPAID, "", PAGE) if ask.bare else ([], False)
     if len(unpaid) > 1:  # the bare word never picks one of several
-        return listing("orders/which", [line_of(o, CancelOrder(o.no)) for o in unpaid])
+        return replace(listing("orders/which", [line_of(o, CancelOrder(o.no)) for o in unpaid]), anew=ListOrders())
     found = await _subject(ask.order, seen, glance, Which.UNPAID, CancelOrder, "orders/nothing_to_cancel")
     if ask.bare and isinstance(found, OrderSeen) and talk.last == "orders/cancelled" and found.state == "closed":
         return reply("orders/cancelled", Choice("再看看别的", Browse()), no=found.no)  # said twice, it is done once

@@ -10,12 +10,14 @@ from handlers.asking import Intent, address_begun, remembered, slot_of, unpack
 from handlers.grammar import raw_plain
 from handlers.routing import Hearing, Told, shop
 from models.catalog import Catalog
+from models.orderglance import LAST
 from models.regions import may_begin_address
 from models.staff import Role
 from models.talk import Talking
 from models.words import asks as asking
 from models.words import bare, has_phone, is_no, is_yes, looks_like_address, numeral, plain, unfill
 
+_LAST = "上次那个"
 LONGEST_ASKED = 16  # characters of a phrase that is looked for among fillers: what is longer tells something
 _ENDS = re.compile(r"(?:\[\w{1,6}\]|[^\w?)\]%])+$")
 _ASKS_BACK = re.compile(r"[?吗呢]$|什么时候|啥时候|多少|多久|几[个天点]|到哪|在哪|怎么")
@@ -98,6 +100,8 @@ def _unfilled(hearing: Hearing, *, asks: bool) -> Intent | None:
 
 
 def _phrase(hearing: Hearing) -> Intent | None:
+    """The most particular phrase that fits; 看这个 is the phrase of what was last on screen."""
+    pointed: list[tuple[float, Intent]] = []
     for one, fields in shop.phrases.matching(hearing.said, hearing.raw):
         if one.kind.role > hearing.role or (hearing.tapped and one.kind.changes and one.kind.role > Role.ANYONE):
             continue
@@ -106,13 +110,23 @@ def _phrase(hearing: Hearing) -> Intent | None:
             if not one.literals:
                 continue  # 第2个 alone is the line itself, whatever it is
             return _in_line(line, one.kind, fields, hearing)
+        points = [(name, slot.thing) for name, slot in one.slots if slot.thing and not str(fields[name]).isascii()]
+        for name, thing in points:
+            fields[name] = LAST if str(fields[name]) == _LAST else hearing.talk.shown(thing, hearing.now)
+        if any(fields[name] == LAST and thing != "order" for name, thing in points):
+            continue
         for name, slot in one.slots:
-            if slot.thing and not str(fields[name]).isascii():
-                fields[name] = hearing.talk.shown(slot.thing, hearing.now)
             if slot.thing == "product" and "quantity" in one.kind.__dataclass_fields__:
                 fields |= _unglued(name, str(fields[name]), hearing.catalog)
-        return complete(one.kind(**fields), hearing.talk, hearing.now)
-    return None
+        meant = complete(one.kind(**fields), hearing.talk, hearing.now)
+        if not points or any(fields[name] == LAST for name, _ in points):
+            return pointed[0][1] if pointed else meant
+        pointed.append((max(_seen_at(hearing, thing) for _, thing in points), meant))
+    return max(pointed, key=lambda pair: pair[0])[1] if pointed else None
+
+
+def _seen_at(hearing: Hearing, thing: str) -> float:
+    return float(hearing.talk.seen[thing][1]) if hearing.talk.shown(thing, hearing.now) else 0.0
 
 
 def _unglued(name: str, code: str, catalog: Catalog) -> dict[str, object]:
@@ -198,7 +212,7 @@ def _may_be_address(hearing: Hearing, asked: Intent, n: int | None) -> bool:
         return True
     if (
         hearing.said.endswith(("?", "吗"))
-        or n is not None
+        or (n is not None and not (address_begun(asked) and hearing.said.endswith("号")))  # 1号, after 文三路
         or bare(hearing.said) in hearing.catalog.index.words
         or _cued(hearing, 100, 200) is not None
     ):
@@ -256,7 +270,9 @@ def _price(label: str) -> tuple[float, str]:
 
 def _numbered(hearing: Hearing, said: int | None = None) -> Intent | None:
     talk = hearing.talk
-    n = said or numeral(hearing.said) or (None if hearing.lost else talk.step(bare(hearing.said), hearing.now))
+    n = numeral(hearing.said) if said is None else said
+    if n is None and not hearing.lost:
+        n = talk.step(bare(hearing.said), hearing.now)
     if n is None:
         return None
     if hearing.lost or (talk.offered and not talk.fresh(hearing.now)):

@@ -39,6 +39,11 @@ class GroupLine:
     def needs(self) -> int:
         return self.size - self.paid
 
+    @property
+    def words(self) -> str:
+        """龙井 250g"""
+        return f"{self.name} {self.spec}".strip()
+
 
 @dataclass(frozen=True)
 class Member:

@@ -172,6 +172,8 @@ class PaySeen:
     supplement_id: int | None = None
 
 
+LAST = "LAST"  # stands where a number is said: 上次那个, the last order that was completed
+
 _COLUMNS = [getattr(Order, name) for name in OrderSeen.__dataclass_fields__ if name not in ("lines", "parcels")]
 
 
@@ -193,6 +195,9 @@ class OrderGlance(Glance):
 
     async def by_no(self, no: str, follower_id: int) -> OrderSeen:
         """An order of this person; NoSuchOrder for a foreign number as for a missing one."""
+        if no == LAST:
+            mine = select(Order.id).where(Order.follower_id == follower_id, Order.state == "completed")
+            return await self._only("", Order.id == mine.order_by(Order.id.desc()).limit(1).scalar_subquery())
         return await self._only(no, Order.no == no, Order.follower_id == follower_id)
 
     async def changing(self, no: str, follower_id: int, most: int) -> list[OrderSeen]:

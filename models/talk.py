@@ -38,6 +38,7 @@ class Talking:
     offered_at: float = 0.0
     steps: dict[str, int] = field(default_factory=dict)  # words of what was offered -> its number
     listing: dict[str, Any] | None = None  # what to ask again when the numbers have gone stale
+    labels: list[str] = field(default_factory=list)  # what was offered is called so, where nothing can be asked again
     shelf: dict[str, Any] | None = None  # the last list of things, as against the choices under one: 返回
     more: dict[str, Any] | None = None
     question: dict[str, Any] | None = None  # {"intent": …, "field": …, "options": […], "at": …}
@@ -89,7 +90,7 @@ class Talking:
 
     def drop(self) -> None:
         """A no: what was offered to choose from is not chosen by a number that comes later."""
-        self.offered, self.steps = [], {}
+        self.offered, self.steps, self.labels = [], {}, []
 
     def fresh(self, now: datetime) -> bool:
         return bool(self.offered) and now.timestamp() - self.offered_at <= LIST_SECONDS

@@ -96,7 +96,7 @@ async def test_a_line_that_is_taken_out_twice_at_once_takes_no_other_with_it(tow
     again = (await mei.says("删 1")).text
     assert "还没动" in again
     assert "洞庭碧螺春" in again
-    assert "还没动" in (await mei.says("改 1 x3")).text
+    assert "改好了" in (await mei.says("改 1 x3")).text, "nobody changes how many of what has just been taken out"
     await town.later(seconds=2)
     assert "空的" in (await mei.says("删 1")).text
 

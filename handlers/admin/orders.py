@@ -79,7 +79,10 @@ async def label(
 ) -> Reply:
     """One order's label to copy; from now on its buyer's changes are requests, and opening it again grants them."""
     if not wish.order:
-        return _which(wish, (await glance.to_ship("", PAGE))[0], "admin/which_label")
+        waiting, _ = await glance.to_ship("", PAGE)
+        if len(waiting) != 1:
+            return _which(wish, waiting, "admin/which_label")
+        wish = wish.filled(order=waiting[0].no)
     order = await orders.hold_any(wish.order)
     wishes: Sequence[ChangeRequest] = ()
     if order.state not in ("paid", "shipped", "completed"):

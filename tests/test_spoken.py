@@ -1,0 +1,190 @@
+"""What is said to the shop as its manners tell it, sentence by sentence: what came of it is read word for word."""
+
+import pytest
+from follower import Follower
+from sqlalchemy import select
+from test_aftersale import arrived, paid, states
+from test_sale import GREEN, customer, orders
+from town import Town
+
+from bot.simulator.driver import Heard
+from models.order import Order
+from models.subscription import Subscription
+
+pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+
+SHANGHAI = "李四 13900139000 上海市浦东新区世纪大道100号"
+HONG_KONG = "李四 13900139000 香港特别行政区油尖旺区弥敦道1号"
+
+
+def lines(heard: Heard) -> list[str]:
+    """The lines of an answer without its numbered ones."""
+    return [line for line in heard.text.splitlines() if line.strip() and not line[:1].isdigit()]
+
+
+async def live(town: Town) -> list[str]:
+    """The subscriptions that live."""
+    rows = await town.stage.house.store.reader.all(select(Subscription.topic).where(Subscription.state == "live"))
+    return [row.topic for row in rows]
+
+
+async def opened(town: Town, one: Follower, what: str = "开团 A1") -> str:
+    """A group that was opened and paid for: its code."""
+    await one.pays(await orders(one, what))
+    await town.settles()
+    return next(heard.text.split("：")[1].split(" ")[0] for heard in one.inbox if "团开好了" in heard.text)
+
+
+# -- numbers --------------------------------------------------------------------------------------------
+
+
+async def test_a_question_whose_numbers_are_too_old_is_put_again(town: Town) -> None:
+    mei = await customer(town, "小美")
+    asked = await mei.says("买 A1")
+    await town.later(minutes=31)
+    again = await mei.says("2")
+    assert "过期" in again.text
+    assert again.choices == asked.choices
+    assert "寄到哪里" in (await mei.says("2")).text
+
+
+async def test_the_reasons_of_a_refund_are_listed_again_when_they_are_too_old(town: Town) -> None:
+    mei = await customer(town, "小美")
+    await paid(town, mei)
+    asked = await mei.says("退款")
+    await town.later(minutes=31)
+    again = await mei.says("1")
+    assert again.choices == asked.choices
+    assert await states(town) == []
+
+
+@pytest.mark.parametrize("before", ["follow", "加 A11 50g 罐装", "注销确认"])
+async def test_what_stood_under_something_done_is_listed_again_and_nothing_is_done_twice(
+    town: Town, before: str
+) -> None:
+    mei = town.wechat("小美")
+    first = await mei.follows()
+    listed = first if before == "follow" else await mei.says(before)
+    if not listed.choices:
+        return
+    await town.later(minutes=31)
+    for _ in range(2):
+        again = await mei.says("1")
+        assert "过期" in again.text
+        assert again.choices == listed.choices
+        await town.later(minutes=31)
+
+
+async def test_orders_to_cancel_are_listed_as_they_are_by_then(town: Town) -> None:
+    mei = await customer(town, "小美")
+    await orders(mei, GREEN)
+    await orders(mei, "买 A21")
+    assert len((await mei.says("取消")).choices) == 2
+    await town.later(minutes=31)
+    again = await mei.says("1")
+    assert "已取消" in again.text
+    assert "待付款" not in again.text
+
+
+async def test_nought_is_a_number_beyond_the_list(town: Town) -> None:
+    mei = await customer(town, "小美")
+    await mei.says("商品")
+    assert "没有第 0 行" in (await mei.says("0")).text
+
+
+async def test_so_many_pieces_before_anything_was_shown_are_asked_of_what(town: Town) -> None:
+    mei = await customer(town, "小美")
+    assert "哪一样" in (await mei.says("3盒")).text
+    await mei.says("商品")
+    assert "来3份第1个" in (await mei.says("3盒")).text
+    assert "A2" in (await mei.says("2")).text, "the list stays"
+
+
+async def test_what_was_put_in_since_may_be_taken_out_at_once(town: Town) -> None:
+    mei = await customer(town, "小美")
+    for _ in range(2):
+        await mei.says("加 A11 50g 罐装")
+        await mei.says("购物车")
+        assert "空" in (await mei.says("删 1")).text
+
+
+# -- what may be left out -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("said", ["加", "加 x2", "加两份"])
+async def test_the_code_may_be_left_out_where_something_is_put_into_the_cart(town: Town, said: str) -> None:
+    mei = await customer(town, "小美")
+    assert "哪一样" in (await mei.says(said)).text
+    await mei.says("看 A11")
+    assert "哪一种" in (await mei.says(said)).text
+    kept = (await mei.says("1")).text
+    assert "放进购物车了：桐乡胎菊" in kept
+    assert ("×2" in kept) == (said != "加")
+
+
+async def test_the_code_may_be_left_out_where_something_is_looked_at(town: Town) -> None:
+    mei = await customer(town, "小美")
+    no = await paid(town, mei)
+    await town.later(minutes=11)
+    await mei.says("看 A4")
+    for said in ("看", "看这个", "看刚才那个"):
+        assert "祁门红茶（A4）" in (await mei.says(said)).text
+    await town.later(minutes=1)
+    await mei.says(f"订单 {no}")
+    assert no in (await mei.says("看这个")).text
+
+
+async def test_the_one_from_last_time_is_the_last_completed_order_and_is_not_ordered_by_pointing_at_it(
+    town: Town,
+) -> None:
+    boss, mei = await town.owner(), await customer(town, "小美")
+    no = await arrived(town, boss, mei)
+    await paid(town, mei, "买 A21", "1")
+    await town.later(minutes=11)
+    seen = await mei.says("上次那个")
+    assert f"订单 {no} · 已完成" in seen.text
+    assert "怎么了" in (await mei.says("退款上次那个")).text
+    await mei.says("算了")
+    assert len(await town.stage.house.store.reader.all(select(Order.id))) == 2
+    assert "桐乡胎菊" in (await mei.says("上次买的那个再来一份")).text
+    assert len(await town.stage.house.store.reader.all(select(Order.id))) == 3
+
+
+async def test_the_only_group_that_can_be_joined_is_joined_and_of_several_one_is_asked_which(town: Town) -> None:
+    mei, hao, lan = [await customer(town, name) for name in ("小美", "阿强", "小兰")]
+    assert "可以拼团" in (await hao.says("参团")).text
+    one = await opened(town, mei)
+    assert "3人团" in (await orders(hao, "参团")).text
+    await mei.pays(await mei.says("开团 A6"))
+    await town.settles()
+    asked = await lan.says("参团")
+    assert len(asked.choices) == 2
+    assert "3人团" in (await orders(lan, next(n for n, words in asked.choices.items() if one in words))).text
+    assert "可以拼团" in (await mei.says("参团")).text or "能开的团" in mei.last.text, (
+        "nobody joins a group of their own"
+    )
+
+
+async def test_what_a_group_is_opened_for_is_asked_and_the_number_opens_it(town: Town) -> None:
+    mei = await customer(town, "小美")
+    asked = await mei.says("开团")
+    which = next(n for n, words in asked.choices.items() if "茉莉花茶" in words)
+    assert "2人团" in (await orders(mei, which)).text
+
+
+async def test_which_group_is_left_is_asked_by_number_and_left_by_the_word(town: Town) -> None:
+    mei = await customer(town, "小美")
+    await opened(town, mei)
+    await mei.pays(await mei.says("开团 A6"))
+    await town.settles()
+    assert len((await mei.says("退团")).choices) == 2
+    assert "再回一次 退团" in (await mei.says("1")).text
+    assert "已退出" in (await mei.says("退团")).text
+
+
+async def test_the_only_label_that_waits_is_shown_and_its_order_is_packed(town: Town) -> None:
+    boss, mei = await town.owner(), await customer(town, "小美")
+    no = await paid(town, mei)
+    assert no in (await boss.says("打单")).text
+    assert "已转告店主" in (await mei.says(f"改地址 {SHANGHAI}")).text
+    assert "先别发" in (await boss.says(f"发货 {no} SF1234567890")).text
