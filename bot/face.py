@@ -209,6 +209,7 @@ class Face:
         if reply.picture is not None and reply.picture.media_id and room.pictures:
             return Rendered(Answer(media_id=reply.picture.media_id))
         text = self.body(reply.template, channel, reply.facts)
+        ending = self.body(reply.ending, channel, reply.facts) if reply.ending else ""
         article = None
         if reply.picture is not None and reply.picture.url:
             p = reply.picture
@@ -217,6 +218,7 @@ class Face:
         while True:
             offered = (*lines, *choices, *((Choice("更多", more),) if more is not None else ()))
             whole = self._with_choices(text, offered, room, numbers, len(lines))
+            whole = f"{whole}\n{ending}" if ending else whole
             if room.length(whole) <= room.size or not (len(lines) > 1 or choices):
                 break
             if len(lines) > 1:

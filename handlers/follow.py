@@ -79,8 +79,8 @@ async def arrive(
     again = me.left_at is not None or me.following
     me.following, me.left_at = True, None
     thing = await _thing(ask.scene, scenes)
-    if thing is not None:
-        return thing
+    if thing is not None:  # the card's thing comes first, also for those who come back
+        return thing.filled(back=1) if again and isinstance(thing, OpenCard) else thing
     if again:
         stopped = await subs.stopped(me.id)
         waiting = await orders.unfinished(me.id)
@@ -98,7 +98,7 @@ async def arrive(
         Choice("能做什么", Help()),
         categories=catalog.categories[:4],
     )
-    return replace(hello, question=Question(WelcomeNews(), "answer"))
+    return replace(hello, ending="follow/news_question", question=Question(WelcomeNews(), "answer"))
 
 
 @shop.on()
@@ -109,9 +109,15 @@ async def scan(ask: Scan, me: Follower, scenes: Scenes) -> Reply | Intent:
 
 
 @shop.on()
-async def welcome_news(ask: WelcomeNews) -> Reply | Intent:
-    """要 or 不用 to 上新告诉您?; the yes is the consent, logged with the sentence it answered."""
-    return SubscribeNews() if ask.answer == "yes" else reply("follow/no_news")
+async def welcome_news(ask: WelcomeNews, talk: Talking, now: datetime) -> Reply | Intent:
+    """要 or 不用 to 上新告诉您?; the yes is the consent, logged with the sentence it answered.
+
+    A no closes the question: a 要 that comes later is no answer to it.
+    """
+    if ask.answer == "yes":
+        return SubscribeNews()
+    talk.hushed = now.timestamp()
+    return reply("follow/no_news")
 
 
 @shop.when(OrderPaid)

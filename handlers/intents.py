@@ -193,7 +193,7 @@ class PrivateWords(Intent, verb="privatewords"): pass
 @dataclass(frozen=True)
 class Buy(Coded, verb="buy", changes=True, personal=True): product: ProductCode = ""; quantity: Quantity = 0; spec: Spec = ""; play: str = ""; seen: str = ""
 @dataclass(frozen=True)
-class BuyLines(Intent, verb="buylines", changes=True, personal=True): lines: tuple[tuple[int, int], ...] = (); play: str = ""; from_cart: bool = False; said: str = ""; address: AddressLine = ""; like: str = ""
+class BuyLines(Intent, verb="buylines", changes=True, personal=True): lines: tuple[tuple[int, int], ...] = (); play: str = ""; from_cart: bool = False; said: AddressLine = ""; address: AddressLine = ""; like: str = ""
 @dataclass(frozen=True)
 class BuyAgain(Coded, verb="again", changes=True, personal=True): order: OrderNo = ""; word: YesNo = ""
 @dataclass(frozen=True)
@@ -281,7 +281,7 @@ CardThing = Annotated[str, Slot("thing", rf"(?:a[0-9oil]{{1,5}}|[ag][2-9a-hjkmnp
 @dataclass(frozen=True)
 class InviteCard(Coded, verb="invite", changes=True): thing: CardThing = ""
 @dataclass(frozen=True)
-class OpenCard(Coded, verb="card", changes=True): card: str = ""
+class OpenCard(Coded, verb="card", changes=True): card: str = ""; back: int = 0
 
 # -- what may be pushed (subscribe) --------------------------------------------------------------------
 @dataclass(frozen=True)

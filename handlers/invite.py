@@ -28,8 +28,10 @@ from models.follower import Follower, Followers
 from models.groupbuy import GroupFull, GroupOver, NoSuchGroup
 from models.groupglance import GroupGlance
 from models.invite import Card, Cards, NoSuchCard, Scenes, facts_hash
+from models.orderglance import OrderGlance
 from models.prices import yuan
 from models.product import NotForSale
+from models.subscription import Subscriptions
 from models.talk import Talking
 
 SHOP = ("店", "小店", "shop")
@@ -198,9 +200,12 @@ async def open_card(
     followers: Followers,
     glance: GroupGlance,
     catalog: Catalog,
+    orders: OrderGlance,
+    subs: Subscriptions,
     now: datetime,
 ) -> Reply | Intent:
-    """The thing of the card and nothing else (conversation: C9). Never a refusal: it would undo the following."""
+    """The thing of the card, and for somebody new nothing else (conversation: C9); who comes back hears below it what
+    had stopped. Never a refusal: it would undo the following."""
     try:
         card = await cards.get(ask.card.upper())
     except NoSuchCard:
@@ -208,6 +213,14 @@ async def open_card(
     await cards.scanned(card, me.id, me.since >= now, now)
     inviter = await followers.by_id(card.follower_id)
     by = inviter.called if inviter is not None and inviter.id != me.id else ""
+    said = await _thing(card, me, by, glance, catalog, now)
+    if not ask.back:
+        return said
+    waiting, stopped = len(await orders.unfinished(me.id)), await subs.stopped(me.id)
+    return replace(said, ending="invite/back", facts=said.facts | {"waiting": waiting, "stopped": stopped})
+
+
+async def _thing(card: Card, me: Follower, by: str, glance: GroupGlance, catalog: Catalog, now: datetime) -> Reply:
     if not card.thing:
         steps = (Choice("逛逛有什么", Browse()), Choice("正在拼的团", Groups()))
         return reply("invite/shop", *steps, by=by, categories=catalog.categories[:4])

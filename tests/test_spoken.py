@@ -35,6 +35,53 @@ async def opened(town: Town, one: Follower, what: str = "开团 A1") -> str:
     return next(heard.text.split("：")[1].split(" ")[0] for heard in one.inbox if "团开好了" in heard.text)
 
 
+# -- following ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("door", ["wechat", "weibo"])
+async def test_the_last_line_of_the_welcome_asks_for_the_news(town: Town, door: str) -> None:
+    hello = await getattr(town, door)("小美").follows()
+    assert len(hello.choices) == 3
+    assert hello.text.splitlines()[-1].endswith("回 要 或 不用。")
+
+
+async def test_a_yes_that_comes_after_a_no_is_no_consent(town: Town) -> None:
+    mei = town.wechat("小美")
+    await mei.follows()
+    await mei.says("不用")
+    await town.later(minutes=1)
+    await mei.says("要")
+    assert await live(town) == []
+
+
+async def test_who_comes_back_by_a_card_sees_its_thing_first_and_then_what_had_stopped(town: Town) -> None:
+    mei, hao = await customer(town, "小美"), await customer(town, "阿强")
+    await hao.says("订阅 龙井")
+    await paid(town, hao)
+    await hao.unfollows()
+    await mei.says("邀请卡 A4")
+    await town.settles()
+    card = mei.last.picture
+    assert card is not None
+    seen = (await hao.scans(card)).text
+    assert seen.startswith("朋友觉得您会喜欢：祁门红茶（A4）")
+    assert seen.splitlines()[-1].startswith("欢迎回来。您有 1 个订单还没走完")
+    assert "以前订阅的龙井停着" in seen
+    new = town.wechat("小王")
+    assert "欢迎回来" not in (await new.scans(card)).text
+
+
+async def test_the_news_of_the_payment_comes_before_the_question_that_waited_for_it(town: Town) -> None:
+    hao = town.wechat("阿强")
+    await hao.follows("card:ZZZZ")
+    hao.inbox  # noqa: B018
+    await hao.pays(await orders(hao, GREEN))
+    await town.settles()
+    sent = [heard.text for heard in hao.inbox]
+    assert "收到您的付款" in sent[0]
+    assert "告诉您一声吗" in sent[-1]
+
+
 # -- numbers --------------------------------------------------------------------------------------------
 
 
