@@ -15,6 +15,7 @@ from models.discount import DiscountGlance
 from models.figures import Figures
 from models.follower import Me
 from models.freight import WEIGHT, FreightGlance, NoFreightThere, province_of
+from models.talk import Talking
 
 
 @shop.on()
@@ -55,14 +56,16 @@ async def discounts(
     cart: CartGlance,
     freights: FreightGlance,
     addresses: AddressGlance,
+    talk: Talking,
     now: datetime,
 ) -> Reply:
-    """What this person can use now, the best first; the shop does not haggle."""
+    """What this person can use now, what is on screen and then the best first; the shop does not haggle."""
     off = await running.all(now)
     goods = {one.id: one for one in catalog.goods.values()}
     timed = [(goods[d.product_id].name if d.product_id else "全店", d) for d in off if d.product_id in (None, *goods)]
     deals = [(one, one.deals[0]) for one in catalog.goods.values() if one.deals]
-    deals.sort(key=lambda pair: pair[1].price_fen / max(1, pair[0].from_fen))
+    shown = talk.shown("product", now)
+    deals.sort(key=lambda pair: (pair[0].code != shown, pair[1].price_fen / max(1, pair[0].offered(pair[1]).price_fen)))
     to = await addresses.of(me.id)
     try:
         free = (await freights.tariff(figures)).zone(province_of(to.region) if to else "").free_from_fen

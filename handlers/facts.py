@@ -19,7 +19,8 @@ ASPECTS = (
     ("净含量", "净含量|多少克|几克|多重|多大|几两|规格|分量|多少颗|几包|几泡"),
     ("生产日期", "生产日期|哪天生产|什么时候生产|日期新|新茶|今年|新不新鲜|新鲜吗"),
     ("保质期", "保质|保值期|保鲜|过期|多久坏|放多久|能放|存多久|放几"),
-    ("配料", "配料|成分|原料|材料|添加|防腐|色素|含糖|无糖|咖啡因|过敏|什么做"),
+    ("过敏原", "过敏"),
+    ("配料", "配料|成分|原料|材料|添加|防腐|色素|含糖|无糖|咖啡因|什么做"),
     ("产地", "产地|哪里产|哪产|产自|原产|哪里的|哪儿的|哪的"),
     ("冲泡", "泡|冲|水温|几度|怎么喝|怎么煮|煮"),
     ("", "有货|现货|库存|卖完|补货|到货|断货|缺货|还有|没有了|没货"),
@@ -54,6 +55,8 @@ async def facts(ask: ProductFacts, catalog: Catalog, answers: AnswerGlance) -> R
     if aspect == "":
         steps = (Choice("买", Buy(goods.code)), Choice("看详细的", ShowProduct(goods.code)))
         return reply("everyday/price", *steps, goods=goods).aside().now_seen("product", goods.code)
+    if aspect == "过敏原" and not goods.facts.get(aspect):
+        aspect = "配料"
     known = goods.facts.get(aspect, "") if aspect else goods.line
     said = reply("everyday/facts", Choice("看详细的", ShowProduct(goods.code)), goods=goods, aspect=aspect, known=known)
     return said.aside().now_seen("product", goods.code)

@@ -48,11 +48,12 @@ class _Cues:
     alone: frozenset[str]  # the whole sentence
     but: re.Pattern[str] | None  # then it is not this topic
     despite_goods: bool  # goods words beside it do not make a search of it
+    of_goods: bool  # what its whole sentences ask may be asked of goods: 龙井保质期
     emoji: str
 
 
 _WORN = 6  # topics
-_KEYS = {"cues", "alone", "not", "despite_goods", "emoji"}
+_KEYS = {"cues", "alone", "not", "despite_goods", "of_goods", "emoji"}
 
 
 class Topics:
@@ -109,6 +110,7 @@ class Topics:
             alone=frozenset(self._alone(table.get("alone", ()), literal)),
             but=re.compile("|".join(but)) if but else None,
             despite_goods=bool(table.get("despite_goods", False)),
+            of_goods=bool(table.get("of_goods", False)),
             emoji="".join(table.get("emoji", ())),
         )
 
@@ -142,7 +144,9 @@ class Topics:
         best: Topic | None = None
         for topic in self._topics:
             found = self._score(topic, whole, rest)
-            if found is None or (goods and not asks and not topic.despite_goods):
+            if goods and not asks and not topic.despite_goods:
+                found = self._of_goods(topic, rest, vocabulary)
+            if found is None:
                 continue
             if topic.name == self.FIRST:
                 return found
@@ -153,6 +157,12 @@ class Topics:
             if not (by_name.but and by_name.but.search(whole)):
                 return Topic(heard[0], heard[1], 1)
         return best
+
+    def _of_goods(self, topic: _Cues, rest: str, vocabulary: frozenset[str]) -> Topic | None:
+        """龙井保质期, 核桃的配料: goods, and behind them what is asked of them; 散装瓜子 is goods alone."""
+        ends = [cue for cue in topic.alone if topic.of_goods and rest.endswith(cue)]
+        found = [cue for cue in ends if has_goods(rest.removesuffix(cue), vocabulary)]
+        return Topic(topic.name, max(found, key=len), len(max(found, key=len))) if found else None
 
     def _emoji(self, folded: str) -> Topic | None:
         sign = next((c for c in folded if _EMOJI.match(c)), "")

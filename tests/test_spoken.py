@@ -3,7 +3,7 @@
 import pytest
 from follower import Follower
 from sqlalchemy import select
-from test_aftersale import arrived, paid, states
+from test_aftersale import arrived, confirms, paid, states
 from test_sale import GREEN, customer, orders
 from town import Town
 
@@ -235,3 +235,75 @@ async def test_the_only_label_that_waits_is_shown_and_its_order_is_packed(town: 
     assert no in (await boss.says("打单")).text
     assert "已转告店主" in (await mei.says(f"改地址 {SHANGHAI}")).text
     assert "先别发" in (await boss.says(f"发货 {no} SF1234567890")).text
+
+
+# -- leaving --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "said", ["停", "停止", "请不要再打扰我", "不要再打扰了", "消息免打扰", "烦", "不接收", "别再来了", "垃圾信息"]
+)
+async def test_an_exit_is_heard_in_whatever_words(town: Town, said: str) -> None:
+    mei = await customer(town, "小美")
+    await mei.says("订阅 龙井")
+    left = await mei.says(said)
+    assert left.text == "好，以后不再给您发推送。"
+    assert await live(town) == []
+
+
+# -- everyday questions ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("said", ["钱怎么还没到", "钱怎么没到", "多久到帳", "钱一直没到"])
+async def test_where_the_money_is_is_asked_in_many_words(town: Town, said: str) -> None:
+    boss, mei = await town.owner(), await customer(town, "小美")
+    no = await paid(town, mei)
+    await mei.says(f"退款 {no} 不想要了")
+    await confirms(boss, f"同意 {no}")
+    assert "原路退回" in (await mei.says(said)).text
+
+
+@pytest.mark.parametrize("said", ["我填错地址了", "写错地址了怎么办"])
+async def test_an_address_that_was_written_wrongly_is_changed(town: Town, said: str) -> None:
+    mei = await customer(town, "小美")
+    no = await paid(town, mei)
+    assert f"订单 {no} 改寄哪里" in (await mei.says(said)).text
+
+
+@pytest.mark.parametrize(
+    ("said", "fact"),
+    [
+        ("龙井保质期", "18个月"),
+        ("核桃的配料", "核桃、食用盐"),
+        ("芒果干产地", "广西百色"),
+        ("瓜子的过敏原", "同线加工花生"),
+        ("龙井价格", "¥88"),
+    ],
+)
+async def test_goods_and_what_is_asked_of_them_need_no_question_mark(town: Town, said: str, fact: str) -> None:
+    assert fact in (await town.wechat("小美").says(said)).text
+
+
+@pytest.mark.parametrize("said", ["便宜点的龙井", "散装瓜子", "龙井", "坚果"])
+async def test_words_before_goods_are_a_wish_for_goods(town: Town, said: str) -> None:
+    heard = await town.wechat("小美").says(said)
+    assert heard.choices
+    assert "标价" not in heard.text
+
+
+@pytest.mark.parametrize("said", ["淘宝上更便宜", "打个折吧老板", "今日特价有吗", "网上更低", "讲讲价"])
+async def test_who_haggles_hears_what_can_be_used_and_the_second_time_is_told_so_shortly(town: Town, said: str) -> None:
+    mei = await customer(town, "小美")
+    first = (await mei.says(said)).text
+    assert "拼团" in first
+    second = (await mei.says(said)).text
+    assert "人工" in second
+    assert len(second) < len(first)
+
+
+async def test_what_is_on_screen_comes_first_among_what_can_be_used(town: Town) -> None:
+    mei = await customer(town, "小美")
+    await mei.says("看 A6")
+    assert lines(await mei.says("最低多少"))[1].startswith("茉莉花茶 2 人拼团")
+    hao = await customer(town, "阿强")
+    assert lines(await hao.says("最低多少"))[1].startswith("纸皮核桃") or "凤梨酥" in hao.last.text
