@@ -307,3 +307,43 @@ async def test_what_is_on_screen_comes_first_among_what_can_be_used(town: Town) 
     assert lines(await mei.says("最低多少"))[1].startswith("茉莉花茶 2 人拼团")
     hao = await customer(town, "阿强")
     assert lines(await hao.says("最低多少"))[1].startswith("纸皮核桃") or "凤梨酥" in hao.last.text
+
+
+# -- the shape of an answer -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "said", ["取消", "付款", "退团", "收货", "退款", "备注", "再来一单", "买 A99", "订单 ABCDEFG9"]
+)
+async def test_a_refusal_is_never_repeated_word_for_word_and_offers_a_person(town: Town, said: str) -> None:
+    mei = await customer(town, "小美")
+    await mei.says("不用")
+    heard = [(await mei.says(said)).text for _ in range(3)]
+    assert len(set(heard)) == 3
+    assert "人工" in heard[1]
+
+
+async def test_what_was_not_understood_is_said_more_shortly_the_second_time(town: Town) -> None:
+    mei = await customer(town, "小美")
+    first, second, third = [await mei.says("你说的话让我觉得怪怪的呢") for _ in range(3)]
+    assert "这句我没听懂" in first.text
+    assert len(second.text) < len(first.text)
+    assert "人工" in second.choices.values()
+    assert third.text != second.text
+
+
+@pytest.mark.parametrize("what", [GREEN, "开团 A1", "参团"])
+async def test_an_order_is_read_back_in_eight_lines(town: Town, what: str) -> None:
+    await opened(town, await customer(town, "小王"))
+    mei = await customer(town, "小美")
+    placed = await orders(mei, what)
+    assert "运费 ¥8" in placed.text
+    assert "合计" in placed.text
+    assert len(lines(placed)) <= 8
+    assert len(placed.text) <= 300
+    assert ("成团后 48 小时内发出" in placed.text) == (what != GREEN), "the promise counts from when it fills"
+
+
+async def test_a_voice_without_its_words_is_asked_for_them(town: Town) -> None:
+    mei = await customer(town, "小美")
+    assert "转文字" in (await mei.sends("voice", MediaId="m", Format="amr")).text
