@@ -103,10 +103,10 @@ async def send_to(
     what: SendTo, me: Follower, addresses: Addresses, orders: OrderGlance, now: datetime
 ) -> Reply | Intent:
     """寄公司: this order, if one is on screen that may still change; else the orders to come."""
-    place = await addresses.mean(me.id, what.title, now)
     if what.order and (await orders.by_no(what.order, me.id)).changeable:
+        place = await addresses.one(me.id, what.title)
         return ChangeAddress(what.order, f"{BOOK}{place.n}")
-    return _meant(place)
+    return _meant(await addresses.mean(me.id, what.title, now))
 
 
 def _meant(place: Address) -> Reply:

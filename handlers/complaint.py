@@ -37,7 +37,6 @@ from models.order import Order, OrderLine, Orders
 from models.orderglance import OrderGlance, OrderSeen, Which, with_goods
 from models.prices import yuan
 from models.remedy import Remedies
-from models.staff import StaffGlance
 from models.talk import Talking
 from models.wayback import WayBackGlance
 from models.words import number, numeral, plain
@@ -136,12 +135,31 @@ async def ask_back(
     glance: OrderGlance,
     cases: Remedies,
     ways: WayBackGlance,
-    staff: StaffGlance,
     catalog: Catalog,
     figures: Figures,
     now: datetime,
 ) -> Reply | Intent:
     """Order, line, reason, pieces and remedy are asked in turn; then the case is open, and the shop has to answer."""
+    asked = talk.asked(now)
+    begun = remembered(asked["intent"]) if asked is not None else None
+    said = await _asked_on(wish, me, talk, orders, glance, cases, ways, catalog, figures, now)
+    if isinstance(begun, AskBack) and begun.shots != wish.shots and isinstance(said, Reply) and said.question:
+        said = replace(said, facts=said.facts | {"pictured": True})  # the same is asked again: the picture has come
+    return said
+
+
+async def _asked_on(
+    wish: AskBack,
+    me: Follower,
+    talk: Talking,
+    orders: Orders,
+    glance: OrderGlance,
+    cases: Remedies,
+    ways: WayBackGlance,
+    catalog: Catalog,
+    figures: Figures,
+    now: datetime,
+) -> Reply | Intent:
     named = catalog.named(wish.words)
     wish = wish.filled(reason=wish.reason or why(wish.words), line=int(wish.line))
     found = await _order(wish, named, me, talk, glance, now)
@@ -273,7 +291,8 @@ async def _open(
     if instant:
         for case in [case for case in await cases.open_of(order.id) if case in made]:
             await cases.agree(order, case, figures, actor="house", cause="instant")
-    facts = {"order": order.no, "lines": [line.words for line in lines], "case": made[0], "instant": instant}
+    words = [line.words_of(case.pieces or line.quantity) for case, line in zip(made, lines, strict=True)]
+    facts = {"order": order.no, "lines": words, "case": made[0], "instant": instant}
     sums = {"fen": sum(case.amount_fen + case.freight_fen for case in made), "hours": figures.order.aftersale_hours}
     facts["way"] = await ways.owed(order.id, REASON, *(case.id for case in made))
     sums["freight_fen"] = await cases.freight_asked(order) if here else 0

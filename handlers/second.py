@@ -20,6 +20,7 @@ from handlers.intents import (
     PickUp,
     SendTo,
     SetAddress,
+    ShowAddress,
     ShowOrder,
 )
 from handlers.replies import Choice, Post, Reply, ask, listing, reply
@@ -133,7 +134,8 @@ async def change_address(
     if not found or found[0].state in ("closed", "completed") or not found[0].ships:
         meant = _of_the_book(wish.line)
         if not meant.startswith(BOOK):
-            return SetAddress(line=wish.line)
+            several = not wish.line and len(await book.book(me.id)) > 1
+            return ShowAddress() if several else SetAddress(line=wish.line)
         place = meant.removeprefix(BOOK)
         return MeanAddress(int(place)) if place.isdigit() else SendTo(place)
     order = found[0]
@@ -159,7 +161,7 @@ async def change_address(
     else:
         place = said.removeprefix(BOOK)
         which = int(place) if place.isascii() and place.isdigit() else place
-        to = (await addresses.mean(me.id, which, now)).label
+        to = (await addresses.one(me.id, which)).label
     if not order.changeable:
         held = await orders.hold(order.no, me.id)
         if held.state == "paid":

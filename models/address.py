@@ -206,6 +206,10 @@ class Addresses(Shelf[Address]):
         await self.session.flush()
         return found
 
+    async def one(self, follower_id: int, which: int | str) -> Address:
+        """A place of the book (number or name), for one order: the others go where they went. Raises NoSuchAddress."""
+        return self._named(await self.book(follower_id), which)
+
     async def mean(self, follower_id: int, which: int | str, now: datetime) -> Address:
         """Orders go to this place (number or name) from now on. Raises NoSuchAddress."""
         book = await self.book(follower_id)

@@ -21,6 +21,7 @@ from models.ready import Ready
 from models.regions import regions, short_name
 
 PIECE, WEIGHT = "piece", "weight"
+BEYOND = ("香港特别行政区", "澳门特别行政区", "台湾省")
 ON: Any = dict.fromkeys(("sqlite_where", "postgresql_where"), text("state = 'on'"))
 
 
@@ -82,11 +83,16 @@ class Tariff:
     zones: tuple[Zone, ...]
 
     def zone(self, province: str) -> Zone:
-        """The zone of a province (full name; "" while nobody knows where to); NoFreightThere when it has none."""
+        """The zone of a province (full name; "" while nobody knows where to); NoFreightThere when it has none.
+
+        "Everywhere else" is the mainland: beyond it, where there are customs, only a zone that names the place serves.
+        """
         for zone in self.zones:
             if province and province in zone.provinces:
                 return zone
         rest = next((zone for zone in self.zones if not zone.provinces), None)
+        if province in BEYOND:
+            raise NoFreightThere(province=province)
         if rest is None and not province and self.zones:
             return self.zones[0]
         if rest is None:
@@ -108,7 +114,7 @@ class Tariff:
 
 
 def plain_tariff(figures: Figures) -> Tariff:
-    """The shop's figures as a template: one price for a parcel wherever it goes."""
+    """The shop's figures as a template: one price for a parcel wherever it goes on the mainland."""
     order = figures.order
     return Tariff(PIECE, (Zone((), 1, order.freight_fen, free_from_fen=order.freight_free_from_fen),))
 

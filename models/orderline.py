@@ -81,7 +81,11 @@ class OrderLine(Base):
     @property
     def words(self) -> str:
         """龙井 250g ×2"""
-        return " ".join(p for p in (self.name, self.spec, f"×{self.quantity}") if p)
+        return self.words_of(self.quantity)
+
+    def words_of(self, pieces: int) -> str:
+        """龙井 250g ×1: so many of its pieces."""
+        return " ".join(p for p in (self.name, self.spec, f"×{pieces}") if p)
 
 
 class OrderMove(Base):

@@ -234,6 +234,8 @@ def parse_address(text: str, known: Address | None = None) -> Address | Missing:
     detail = re.sub(r"\s+", "", place.rest)
     if not (place.levels or known.province or _HOUSE.search(detail)):
         detail = ""
+    if known.detail and not _HOUSE.search(known.detail) and _HOUSE.match(detail):
+        detail = known.detail + detail  # the house, after its street
     if known.detail and (not detail or not _HOUSE.search(detail)):
         detail = known.detail
     address = Address(

@@ -3,11 +3,12 @@
 import pytest
 from follower import Follower
 from sqlalchemy import select
-from test_aftersale import arrived, confirms, paid, states
-from test_sale import GREEN, customer, orders
+from test_aftersale import arrived, confirms, paid, photo, states
+from test_sale import GREEN, WHERE, customer, number, orders
 from town import Town
 
 from bot.simulator.driver import Heard
+from models.address import Address
 from models.order import Order
 from models.subscription import Subscription
 
@@ -347,3 +348,76 @@ async def test_an_order_is_read_back_in_eight_lines(town: Town, what: str) -> No
 async def test_a_voice_without_its_words_is_asked_for_them(town: Town) -> None:
     mei = await customer(town, "小美")
     assert "转文字" in (await mei.sends("voice", MediaId="m", Format="amr")).text
+
+
+# -- after-sale -----------------------------------------------------------------------------------------
+
+
+async def test_what_is_wrong_is_heard_in_traditional_characters_and_its_picture_is_thanked_for(town: Town) -> None:
+    boss, mei = await town.owner(), await customer(town, "小美")
+    await arrived(town, boss, mei)
+    assert "想怎么处理" in (await mei.says("壞了")).text
+    assert (await mei.sends_picture(photo())).text.startswith("照片收到了。桐乡胎菊")
+    assert "照片收到了" not in (await mei.says("2")).text
+
+
+async def test_what_is_applied_for_names_the_pieces_that_it_is_about(town: Town) -> None:
+    boss, mei = await town.owner(), await customer(town, "小美")
+    await arrived(town, boss, mei, "买 A11 x3")
+    await mei.says("罐子瘪了")
+    await mei.says("2")
+    assert "×2 的补发申请" in (await mei.says("补发")).text
+
+
+# -- addresses ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("first", ["地址 ", ""])
+async def test_a_house_number_that_was_missing_is_put_behind_its_street(town: Town, first: str) -> None:
+    mei = await customer(town, "小美")
+    if not first:
+        await mei.says("买 A11 50g 罐装")
+    assert "门牌号" in (await mei.says(f"{first}张三 13800138000 浙江省杭州市西湖区文三路")).text
+    assert "浙江省杭州市西湖区文三路12号" in (await mei.says("12号")).text
+
+
+async def test_a_place_of_the_book_that_is_taken_for_one_order_is_for_this_order_only(town: Town) -> None:
+    mei = await customer(town, "小美")
+    await mei.says(f"地址 公司 {SHANGHAI}")
+    await mei.says(f"地址 家 {WHERE}")
+    for said in ("寄公司", "改地址 公司"):
+        no = number(await orders(mei, GREEN))
+        assert "上海市" in (await mei.says(said)).text
+        assert "上海市" in (await mei.says(f"订单 {no}")).text
+        assert "现在寄第 2 个" in (await mei.says("地址")).text
+    rows = await town.stage.house.store.reader.all(select(Address.title).order_by(Address.used.desc()))
+    assert rows[0].title == "家"
+
+
+async def test_another_address_is_chosen_from_the_book_where_no_order_waits(town: Town) -> None:
+    mei = await customer(town, "小美")
+    await mei.says(f"地址 公司 {SHANGHAI}")
+    await mei.says(f"地址 家 {WHERE}")
+    assert "公司" in (await mei.says("换地址")).choices["1"]
+    assert "寄到公司" in (await mei.says("1")).text
+
+
+async def test_where_the_shop_says_it_does_not_send_it_takes_no_order(town: Town) -> None:
+    boss, mei = await town.owner(), await customer(town, "小美")
+    assert "港澳台和海外暂时寄不了" in (await mei.says("港澳")).text
+    await mei.says("买 A11 50g 罐装")
+    assert "送不到" in (await mei.says(HONG_KONG)).text
+    assert await town.stage.house.store.reader.all(select(Order.id)) == []
+    no = await paid(town, mei)
+    assert "送不到" in (await mei.says(f"改地址 {HONG_KONG}")).text
+    assert no in (await boss.says("待发货")).text
+    await confirms(boss, "设运费 首1件8元 续1件2元；香港 首1件30元 续1件10元")
+    assert "改寄" in (await mei.says(f"改地址 {HONG_KONG}")).text
+
+
+async def test_who_cancels_while_a_group_forms_is_told_of_leaving_it(town: Town) -> None:
+    mei = await customer(town, "小美")
+    await opened(town, mei)
+    heard = await mei.says("取消")
+    assert "可以退团" in heard.text
+    assert "退团" in heard.choices["1"]
