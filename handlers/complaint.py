@@ -56,6 +56,9 @@ _SUM = re.compile(
     r"(?:那|就|只|要|退|赔|补|给|我|个|您|你)*([0-9]{1,6}(?:\.[0-9]{1,2})?|[一二两三四五六七八九十百]{1,5})(?:元|块钱?)?"
     r"(?:就|也|吧|可以|行|好|够了|左右|吗)*[。.!?~]?"
 )
+_TENTHS = re.compile(
+    r"(?:那|就|只|要|退|赔|补|给|我|个|您|你)*([0-9]{1,4}|[一二两三四五六七八九十百]{1,5})[块元]([0-9一二两三四五六七八九])[毛角]?(?:钱|吧)*"
+)
 
 shop.hears("image", make=lambda told: ShowPicture(str(told.data.get("media_id", ""))[:200]))
 
@@ -74,6 +77,9 @@ def in_other_words(hearing: Hearing) -> Intent | None:
         return intent.filled(reason=reason, words=intent.words or hearing.raw[:100])
     if field == "how" and not _HOW_IT_GOES.search(said):
         return intent.filled(how=wanted) if (wanted := how(said)) in asked["options"] else None
+    if field == "fen" and (found := _TENTHS.fullmatch(said)):  # 五块五
+        yuans, tenths = number(found[1]), number(found[2])
+        return intent.filled(fen=(yuans or 0) * 100 + (tenths or 0) * 10)
     if field == "fen" and (found := _SUM.fullmatch(said)):
         yuans = number(found[1])
         return intent.filled(fen=fen(found[1]) if yuans is None else yuans * 100)

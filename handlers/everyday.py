@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import datetime
 
-from handlers.asking import Intent, address_asked, remembered
+from handlers.asking import Intent, remembered
 from handlers.data import topics
 from handlers.intents import (
     AboutShop,
@@ -177,12 +177,17 @@ async def parcel(ask: MyParcel, me: Me, orders: OrderGlance, talk: Talking, now:
     if order.state in UNPAID:
         steps.insert(0, Choice("去付款", PayOrder(order.no)))
     said = reply("everyday/parcel", *steps, order=order).now_seen("order", order.no)
-    return said.aside() if address_asked(talk, now) else said
+    return _meanwhile(said, talk, now)
+
+
+def _meanwhile(said: Reply, talk: Talking, now: datetime) -> Reply:
+    """What is asked in between leaves open what the shop has asked."""
+    return said.aside() if talk.asked(now) is not None else said
 
 
 @shop.on()
 async def late(
-    ask: LateParcel, me: Follower, orders: OrderGlance, staff: StaffRoom, post: Post, now: datetime
+    ask: LateParcel, me: Follower, orders: OrderGlance, staff: StaffRoom, talk: Talking, post: Post, now: datetime
 ) -> Reply:
     """The promise is broken: an apology, the merchant is told (once a day), and the money back is offered."""
     order = await orders.by_no(ask.order, me.id)
@@ -193,7 +198,7 @@ async def late(
         Choice("想退款", RefundOrder(order.no)),
         Choice("人工", Person()),
     )
-    return reply("everyday/late", *steps, order=order).now_seen("order", order.no)
+    return _meanwhile(reply("everyday/late", *steps, order=order).now_seen("order", order.no), talk, now)
 
 
 @shop.on()
@@ -210,7 +215,8 @@ async def payment(
     if not figures.cashier and (order.state == "pending" or order.waits_until is not None):
         return SaysPaid(order.no)
     step = Choice("去付款", PayOrder(order.no)) if unpaid else Choice("看这个订单", ShowOrder(order.no))
-    return reply("everyday/payment", step, order=order, unpaid=unpaid).now_seen("order", order.no)
+    said = reply("everyday/payment", step, order=order, unpaid=unpaid).now_seen("order", order.no)
+    return _meanwhile(said, talk, now)
 
 
 @shop.on()

@@ -20,7 +20,7 @@ from models.words import bare, has_phone, is_no, is_yes, looks_like_address, num
 _LAST = "上次那个"
 LONGEST_ASKED = 16  # characters of a phrase that is looked for among fillers: what is longer tells something
 _ENDS = re.compile(r"(?:\[\w{1,6}\]|[^\w?)\]%])+$")
-_ASKS_BACK = re.compile(r"[?吗呢]$|什么时候|啥时候|多少|多久|几[个天点]|到哪|在哪|怎么")
+_ASKS_BACK = re.compile(r"[?吗呢]$|了没有?$|什么时候|啥时候|多少|多久|几[个天点]|到哪|在哪|怎么")
 _PICKS = re.compile(r"(?:[那就我要来选拿换个份]|给我)*[最大小]*(.+?)(?:[的吧款]|那[个种款盒罐袋]|就[好行]|可以)*")
 _VESSELS = frozenset("盒罐袋包饼瓶箱桶")
 # 要大包的, 最便宜的: one of the options by its size or price; 便宜点 alone haggles. 换个口味 names none of them.

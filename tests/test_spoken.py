@@ -421,3 +421,31 @@ async def test_who_cancels_while_a_group_forms_is_told_of_leaving_it(town: Town)
     heard = await mei.says("取消")
     assert "可以退团" in heard.text
     assert "退团" in heard.choices["1"]
+
+
+# -- in the middle of a question ------------------------------------------------------------------------
+
+
+async def test_what_is_asked_in_between_leaves_the_question_open(town: Town) -> None:
+    mei = await customer(town, "小美")
+    no = await paid(town, mei)
+    assert "写什么" in (await mei.says("备注")).text
+    for said in ("发货了吗", "付了没", "邮费多少"):
+        assert "记下了" not in (await mei.says(said)).text
+    assert f"订单 {no} 记下了备注：放门卫" in (await mei.says("放门卫")).text
+
+
+async def test_the_word_address_while_an_order_waits_for_one_does_not_lose_the_order(town: Town) -> None:
+    mei = await customer(town, "小美")
+    await mei.says("买 A11 50g 罐装")
+    assert "还等您的地址" in (await mei.says("地址")).text
+    assert "合计" in (await mei.says(WHERE)).text
+
+
+@pytest.mark.parametrize(("said", "fen"), [("5块5", "¥5.5"), ("退五块五吧", "¥5.5"), ("十块", "¥10")])
+async def test_a_sum_is_heard_as_people_say_it(town: Town, said: str, fen: str) -> None:
+    boss, mei = await town.owner(), await customer(town, "小美")
+    await arrived(town, boss, mei)
+    await mei.says("坏了")
+    await mei.says("退一部分")
+    assert fen in (await mei.says(said)).text
