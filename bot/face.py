@@ -209,6 +209,7 @@ class Face:
         if reply.picture is not None and reply.picture.media_id and room.pictures:
             return Rendered(Answer(media_id=reply.picture.media_id))
         text = self.body(reply.template, channel, reply.facts)
+        text = f"{self.body(reply.lead, channel, reply.facts)}\n{text}" if reply.lead else text
         ending = self.body(reply.ending, channel, reply.facts) if reply.ending else ""
         article = None
         if reply.picture is not None and reply.picture.url:

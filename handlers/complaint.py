@@ -150,7 +150,7 @@ async def ask_back(
     begun = remembered(asked["intent"]) if asked is not None else None
     said = await _asked_on(wish, me, talk, orders, glance, cases, ways, catalog, figures, now)
     if isinstance(begun, AskBack) and begun.shots != wish.shots and isinstance(said, Reply) and said.question:
-        said = replace(said, facts=said.facts | {"pictured": True})  # the same is asked again: the picture has come
+        said = replace(said, lead="aftersale/pictured")  # the same is asked again: the picture has come
     return said
 
 
@@ -188,7 +188,8 @@ async def _asked_on(
     await cases.allowed(order, line, figures, wish.reason, now)
     if not wish.reason:
         options = HERE_REASONS if here else SENT_REASONS
-        asked = ask("aftersale/which_reason", wish, "reason", options=options, order=found, line=line.words, here=here)
+        facts = {"order": found, "line": line.words, "here": here, "pictured": bool(wish.shots)}
+        asked = ask("aftersale/which_reason", wish, "reason", options=options, **facts)
         return asked.now_seen("order", order.no)
     if not here:
         left = await cases.left(line)

@@ -59,6 +59,7 @@ class Reply:
     facts: dict[str, Any] = field(default_factory=dict)
     lines: tuple[Choice, ...] = ()  # a numbered list: the goods, the orders
     choices: tuple[Choice, ...] = ()  # at most three next steps
+    lead: str = ""  # a template whose words come before it
     ending: str = ""  # the template of what is said below them: a question that no number answers
     more: Intent | None = None  # the next page of `lines`
     anew: Intent | None = None  # what shows `lines` as they are by then, once their numbers have gone stale

@@ -357,7 +357,7 @@ async def test_what_is_wrong_is_heard_in_traditional_characters_and_its_picture_
     boss, mei = await town.owner(), await customer(town, "小美")
     await arrived(town, boss, mei)
     assert "想怎么处理" in (await mei.says("壞了")).text
-    assert (await mei.sends_picture(photo())).text.startswith("照片收到了。桐乡胎菊")
+    assert (await mei.sends_picture(photo())).text.startswith("照片收到了。\n桐乡胎菊")
     assert "照片收到了" not in (await mei.says("2")).text
 
 
