@@ -22,6 +22,8 @@ from models.columns import earlier as earlier
 from models.ready import Ask, Driver, Ready
 
 ALPHABET = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"  # nothing that can be read as something else
+# An order's number among folded words: letters and digits, so that no word and no amount is one.
+ORDER_NO = r"(?<![0-9a-z])(?=[a-z]*[2-9])(?=[2-9]*[a-z])[2-9a-hjkmnp-z]{8}(?![0-9a-z-])"
 _WHOLE = 256 // len(ALPHABET) * len(ALPHABET)
 Statement = Select[*tuple[Any, ...]]
 RowOf = Row[*tuple[Any, ...]]

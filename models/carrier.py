@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from models.base import Invariant
+from models.base import ORDER_NO, Invariant
 from models.words import has_phone
 
 # (name, other names, pattern of its parcel numbers); digits alone fit several carriers, and then the clerk is asked.
@@ -22,8 +22,10 @@ CARRIERS: tuple[tuple[str, tuple[str, ...], str], ...] = (
 NAMES = tuple(name for name, _, _ in CARRIERS)
 _CALLED = {word: name for name, others, _ in CARRIERS for word in (name, *others)}
 WORDS = tuple(sorted(_CALLED, key=len, reverse=True))
-_ORDER = r"(?=[2-9]*[a-z])[2-9a-hjkmnp-z]{8}(?![0-9a-z-])"  # an order's number may hold six digits in a row
-_AMONG = re.compile(rf"(?<![0-9a-z])(?!{_ORDER})(?=[0-9a-z-]*[0-9]{{6}})[a-z]{{0,4}}[0-9][0-9a-z-]{{7,24}}(?![0-9a-z])")
+# An order's number may hold six digits in a row, too.
+_AMONG = re.compile(
+    rf"(?<![0-9a-z])(?!{ORDER_NO})(?=[0-9a-z-]*[0-9]{{6}})[a-z]{{0,4}}[0-9][0-9a-z-]{{7,24}}(?![0-9a-z])"
+)
 
 
 def named(word: str) -> str:

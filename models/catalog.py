@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import select
 
-from models.base import EPOCH, Reader
+from models.base import EPOCH, ORDER_NO, Reader
 from models.groupbuy import Offer
 from models.product import Product, Sku, stock_word
 from models.search import Doc, Index, understand, words_of
@@ -23,6 +23,7 @@ SLICE = 500  # rows between two breaths of the loop
 OVERLAP = timedelta(seconds=15)  # a transaction may commit later than the moment it wrote
 LATE = timedelta(minutes=1)  # so long after the newest change, clocks that differ included, nothing older can come
 KEPT = 1000
+_ORDER_NO = re.compile(ORDER_NO)
 _CODE = re.compile(r"(?<![0-9a-z])[a-z]{1,3}[0-9]{1,6}(?![0-9a-z])")
 
 T = TypeVar("T")
@@ -100,8 +101,12 @@ class Catalog:
         return self.goods.get(code)
 
     def named(self, text: str) -> list[str]:
-        """The codes of the goods that words name: by their codes (A11多少钱), else by the shop's words for them."""
-        codes = [code for code in map(str.upper, _CODE.findall(plain(text))) if code in self.goods]
+        """The codes of the goods that words name: by their codes (A11多少钱), else by the shop's words for them.
+
+        K7TEA2Q9 is an order and names no tea.
+        """
+        text = _ORDER_NO.sub(" ", plain(text))
+        codes = [code for code in map(str.upper, _CODE.findall(text)) if code in self.goods]
         words = words_of(text, self.index) if not codes else ()
         found = self.index.find(understand(" ".join(words), self.index)) if words else []
         return list(dict.fromkeys(codes)) or [hit.doc.code for hit in found]

@@ -104,3 +104,12 @@ async def test_a_list_that_is_shown_again_is_the_same_until_the_goods_have_chang
     await shop._refresh()
     assert "雨前龙井" in (await qiang.says("商品")).text
     assert "雨前龙井" in (await mei.says("商品")).text
+
+
+async def test_an_order_s_number_names_no_goods(town: Town) -> None:
+    """我要退款 K7TEA2Q9 was taken for tea that somebody wants to give back, K7M2P9QA for the order."""
+    named = town.stage.house.catalogs.current.named
+    assert len(named("tea到哪了")) > 1
+    for no in ("K7TEA2Q9", "TEAM7QV9", "2345KTEA"):
+        assert named(f"我要退款 {no}") == named(f"{no}到哪了") == []
+    assert named("K7TEA2Q9 里的 A11") == ["A11"]
