@@ -8,11 +8,11 @@ from sqlalchemy import and_, bindparam, exists, func, or_, select
 
 from models.audit import Audit
 from models.base import Invariant, Moment
-from models.groupbuy import Group, Seat
+from models.groupbuy import PLAY, Group, Seat
 from models.hold import Hold
 from models.order import PAID, UNPAID, Order, OrderMove
 from models.outbox import Outbox
-from models.payment import OPEN, Attempt
+from models.payment import OPEN, Attempt, Payment
 from models.refund import Refund
 from models.staff import Staff
 from models.talk import Talk
@@ -82,6 +82,18 @@ def _left_waiting() -> Any:
     return select(Order.id).join(Group, Group.id == Order.group_id).where(waits, Group.ended < _late)
 
 
+def _leaving_alone() -> Any:
+    full = exists().where(Group.id == Order.group_id, Group.state == "filled").correlate(Order)
+    may_leave = (Order.play.startswith(PLAY, autoescape=True), Order.state.in_(["paid", "shipped", "completed"]))
+    return select(Order.id).where(*may_leave, ~full, Order.paid_at < _late)
+
+
+def _spare() -> Any:
+    changes = (Refund.order_id == Order.id, Refund.reason == "change")
+    owed = select(func.coalesce(func.sum(Refund.amount_fen), 0)).where(*changes).correlate(Order).scalar_subquery()
+    return select(Order.id).where(Order.spare_fen != owed)
+
+
 def _unasked() -> Any:
     missed = (
         select(func.count(Outbox.id))
@@ -147,6 +159,24 @@ INVARIANTS = (
         .join(Order, Order.id == Refund.order_id)
         .outerjoin(Group, Group.id == Order.group_id)
         .where(Refund.reason == "group_failed", func.coalesce(Group.state, "") != "failed"),
+    ),
+    Invariant(
+        "group_order_leaves_when_full", "nothing leaves at a group's price but from a full group", _leaving_alone(), 20
+    ),
+    Invariant("order_spare_goes_back", "what a change made spare of a paid order is owed back, to the fen", _spare()),
+    Invariant(
+        "refund_for_what_came",
+        "what came too late goes back as that, and nothing else does",
+        select(Refund.id)
+        .join(Payment, Payment.id == Refund.payment_id)
+        .where((Refund.reason == "late") != (Payment.state == "orphan")),
+    ),
+    Invariant(
+        "refund_of_all_ends_the_order",
+        "who has the whole of it paid back has no order any more",
+        select(Refund.id)
+        .join(Order, Order.id == Refund.order_id)
+        .where(Refund.reason.in_(["seller", "left_group", "group_failed"]), Order.state != "closed"),
     ),
     Invariant("talk_counts_missed", "what could not be sent is waiting to be shown", _unasked()),
     Invariant(

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import timedelta
 
-from sqlalchemy import case, exists, func, select
+from sqlalchemy import bindparam, case, exists, func, select
 
 from models import hold, product
 from models.aftersale import (
     MONEY,
     REASON,
+    WAITING,
     Case,
     CaseBeforeShipping,
     Cases,
@@ -24,9 +25,9 @@ from models.aftersale import (
     unsent,
 )
 from models.aftersaleglance import CaseSeen
-from models.base import Invariant
+from models.base import Invariant, Moment
 from models.figures import Figures
-from models.order import Order, OrderLine, Orders
+from models.order import Order, OrderLine, OrderMove, Orders
 from models.orderglance import LineSeen, OrderSeen
 from models.parcel import Parcel, Parcels
 from models.product import Sku
@@ -208,6 +209,41 @@ INVARIANTS = (
         select(Case.id).where(
             Case.state == "done",
             ((Case.kind == "resend") & Case.parcel_id.is_(None)) | (Case.kind.in_(MONEY) & _under_way),
+        ),
+    ),
+    Invariant(
+        "aftersale_ends_with_its_money",
+        "when all of a case's money has gone back, the case is done",
+        select(Case.id).where(
+            Case.state == "refunding",
+            ~_under_way,
+            ~exists().where(*_mine, Refund.done_at >= bindparam("late", type_=Moment())).correlate(Case),
+        ),
+        grace_minutes=20,
+    ),
+    Invariant(
+        "aftersale_ends_with_its_order",
+        "of an order that was ended nothing waits for an answer",
+        select(Case.id)
+        .join(Order, Order.id == Case.order_id)
+        .where(
+            Case.state.in_(WAITING),
+            Order.state == "closed",
+            ~exists()
+            .where(OrderMove.order_id == Order.id, OrderMove.at >= bindparam("late", type_=Moment()))
+            .correlate(Order),
+        ),
+        grace_minutes=20,
+    ),
+    Invariant(
+        "freight_goes_back_once",
+        "no more freight goes back than was paid for it",
+        select(Order.id).where(
+            Order.freight_fen
+            < select(func.coalesce(func.sum(Case.freight_fen), 0))
+            .where(Case.order_id == Order.id, Case.kind.in_(MONEY), Case.state.in_(["refunding", "done"]))
+            .correlate(Order)
+            .scalar_subquery()
         ),
     ),
     Invariant(

@@ -145,6 +145,11 @@ FAULTS: dict[str, Fault] = {
     "group_refund_true": fault(
         "max(id) FROM refund WHERE reason = 'late'", "UPDATE refund SET reason = 'group_failed' WHERE id = :id"
     ),
+    "group_order_leaves_when_full": fault(
+        f"{PAID_IN_GROUP} = 'forming'",
+        f"UPDATE \"order\" SET state = 'shipped', paid_at = :begun WHERE id = {ORDER_OF}",
+        names=f"SELECT {ORDER_OF}",
+    ),
     "seat_has_order": fault(f"{PAID_IN_GROUP} = 'filled'", "UPDATE seat SET order_id = -1 WHERE id = :id"),
     "seat_follows_order": fault("id FROM seat WHERE state = 'held'", "UPDATE seat SET state = 'taken' WHERE id = :id"),
     "seat_paid_in_time": fault(
@@ -209,6 +214,7 @@ FAULTS: dict[str, Fault] = {
     "order_line_adds_up": fault(
         "max(id) FROM order_line", "UPDATE order_line SET amount_fen = amount_fen - 1 WHERE id = :id"
     ),
+    "order_spare_goes_back": fault(f"{ROW_OF_ORDER} = 'shipped'", 'UPDATE "order" SET spare_fen = 1 WHERE id = :id'),
     "order_packed_if_shipped": fault(
         f"{ROW_OF_ORDER} = 'shipped'", 'UPDATE "order" SET packed_at = NULL WHERE id = :id'
     ),
@@ -303,6 +309,13 @@ FAULTS: dict[str, Fault] = {
         names="SELECT payment_id FROM refund WHERE id = :id",
     ),
     "refund_of_its_order": fault("max(id) FROM refund", "UPDATE refund SET order_id = order_id - 1 WHERE id = :id"),
+    "refund_for_what_came": fault(
+        "max(id) FROM refund WHERE reason = 'late'", "UPDATE refund SET reason = 'change' WHERE id = :id"
+    ),
+    "refund_of_all_ends_the_order": fault(
+        "r.id FROM refund r JOIN \"order\" o ON o.id = r.order_id WHERE o.state <> 'closed'",
+        "UPDATE refund SET reason = 'seller' WHERE id = :id",
+    ),
     "refund_done_dated": fault(
         "id FROM refund WHERE state = 'done'", "UPDATE refund SET done_at = NULL WHERE id = :id"
     ),
@@ -356,6 +369,21 @@ FAULTS: dict[str, Fault] = {
     "aftersale_done_kept": fault(
         "id FROM aftersale WHERE state = 'done'",
         "UPDATE refund SET state = 'asked' WHERE reason = 'aftersale' AND seq = :id",
+    ),
+    "aftersale_ends_with_its_money": fault(
+        "id FROM aftersale WHERE state = 'done' AND kind <> 'resend'",
+        "UPDATE aftersale SET state = 'refunding' WHERE id = :id",
+        "UPDATE refund SET done_at = :begun WHERE reason = 'aftersale' AND seq = :id",
+    ),
+    "aftersale_ends_with_its_order": fault(
+        "id FROM aftersale WHERE state = 'applied'",
+        "UPDATE \"order\" SET state = 'closed' WHERE id = (SELECT order_id FROM aftersale WHERE id = :id)",
+        "UPDATE order_move SET at = :begun WHERE order_id = (SELECT order_id FROM aftersale WHERE id = :id)",
+    ),
+    "freight_goes_back_once": fault(
+        "max(id) FROM aftersale WHERE state = 'done' AND kind <> 'resend'",
+        "UPDATE aftersale SET freight_fen = 100000 WHERE id = :id",
+        names="SELECT order_id FROM aftersale WHERE id = :id",
     ),
     "aftersale_stays_here": fault(
         "max(id) FROM order_line WHERE parcel_id IS NOT NULL", "UPDATE order_line SET back_at = :now WHERE id = :id"

@@ -550,7 +550,7 @@ async def test_a_new_certificate_is_401_without_a_call_out_until_the_keys_are_fe
 async def test_who_has_the_public_key_also_learns_the_certificates_that_callbacks_are_still_signed_by(
     counter, monkeypatch
 ):
-    """While a merchant goes over from the one to the other, either may sign; replies to the key's owner do so."""
+    """While a merchant goes over from the one to the other, either may sign."""
     bill = counter.bill()
     code = await counter.pay.native(bill)
     counter.cashier.withhold = True
