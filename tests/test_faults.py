@@ -311,3 +311,19 @@ async def test_a_message_that_may_have_arrived_is_not_sent_again_but_shown(town:
     assert await heard_later(town, mei, 11, 3) == ""
     assert "收到您的付款" in (await mei.says("在吗")).text
     assert "收到您的付款" not in (await mei.says("在吗")).text
+
+
+async def test_who_waits_for_the_end_of_an_order_does_not_wait_for_the_next_question_of_a_patient_shop(
+    town: Town,
+) -> None:
+    """After many questions the next one is ten minutes away; somebody who cancels is told within three."""
+    cashier, mei = town.stage.cashier, await customer(town, "小美")
+    await presses(mei, await orders(mei, GREEN))
+    for minutes in (1, 1, 2, 3, 5):
+        await town.later(minutes=minutes)
+    cashier.fail_next(CLOSE, drop=True)
+    assert "正在" in (await mei.says("取消")).text
+    await town.settles()
+    assert await rows(town, Order.state) == [("closing",)]
+    await town.later(minutes=3)
+    assert await rows(town, Order.state) == [("closed",)]

@@ -1,6 +1,7 @@
 """A dearer change of mind: asked for on its own, and until it is paid the order stays as it was, and stays here."""
 
 import itertools
+import re
 from typing import Any
 
 import pytest
@@ -389,4 +390,23 @@ async def test_an_order_that_is_cancelled_waits_for_nothing(town: Town, pressed:
     assert await all_back(town) == 2700 + 1500 * pressed
     assert await one(town, Supplement.state, Supplement.closed_cause) == ("closed", "order")
     assert "到时间没有付" not in told(mei)
+    assert not await broken(town)
+
+
+async def test_money_for_another_place_goes_back_when_the_order_was_ended_meanwhile(town: Town) -> None:
+    """Nothing of it is held that could be missing: that the order is over is all there is to see."""
+    await freight(town, Zone(("新疆维吾尔自治区",), 1, 2000), Zone((), 1, 800))
+    boss, mei = await town.owner(), await customer(town, "小美")
+    no = await bought(town, mei)
+    attempt = await attempt_of(town, mei, await mei.says(f"改地址 {no} {URUMQI}"))
+    town.stage.cashier.fail_next("", drop=True, times=10_000)
+    digits = re.search(r"确认 (\d{4})", (await boss.says(f"取消 {no} 缺货")).text)
+    assert digits
+    await boss.says(f"确认 {digits[1]}")
+    assert await rows(town, Supplement.state) == [("closing",)]
+    assert await says(town, attempt, "4200009") == "orphan"
+    town.stage.cashier.faults.clear()
+    assert await one(town, Order.state) == ("closed",)
+    assert await rows(town, Supplement.state) == [("closed",)]
+    assert await all_back(town) == 2700 + 1200
     assert not await broken(town)
