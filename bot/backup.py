@@ -13,8 +13,6 @@ from datetime import datetime
 from pathlib import Path
 from urllib.parse import quote
 
-from alembic.script import ScriptDirectory
-from alembic.util import CommandError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from sqlalchemy import func, select, text
@@ -23,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot import dumping
 from bot.clock import Clock
-from bot.commands import opened, ready
+from bot.commands import is_there, opened, ready
 from bot.dumping import BEFORE, tool
 from bot.processes import RUN_LOCK, only_one
 from bot.quarantine import begin
@@ -51,7 +49,7 @@ async def backup(settings: Settings, file: Path, clock: Clock | None = None) -> 
     """
     clock = clock or Clock()
     _open_seals(settings)
-    if not settings.database.is_postgresql and not _place(settings).exists():  # looking would make an empty one
+    if not settings.database.is_postgresql and not is_there(_place(settings)):  # looking would make an empty one
         raise Unfit("there is no database yet; there is nothing to back up.")
     async with opened(settings) as store:
         at = await migrations.at(store)
@@ -286,10 +284,8 @@ def _age(revision: str, file: Path) -> str:
         return "same"
     if not revision:
         raise Unfit(f"{file} holds no shop.")
-    try:
-        ScriptDirectory.from_config(migrations.config()).get_revision(revision)
-    except CommandError:
-        raise Unfit(f"{file} is at {revision}, which a newer version has made; upgrade the program first.") from None
+    if not migrations.knows(revision):
+        raise Unfit(f"{file} is at {revision}, which a newer version has made; upgrade the program first.")
     return "older"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -21,12 +22,14 @@ def _parser() -> argparse.ArgumentParser:
     def command(name: str, help: str, *, config: bool = True) -> argparse.ArgumentParser:
         one = commands.add_parser(name, help=help, description=help)
         if config:
-            one.add_argument("--config", type=Path, default=Path("config.toml"), metavar="FILE")
+            one.add_argument(
+                "--config", type=Path, default=Path("config.toml"), metavar="FILE", help="else config.toml"
+            )
         return one
 
     demo = command("demo", "everything on this machine without any account; prints its URL", config=False)
     demo.add_argument("--port", type=_port, default=8642, metavar="N", help="0, or one that is taken: any other")
-    demo.add_argument("--data", type=Path, default=Path("tuanpu-demo"), metavar="DIR")
+    demo.add_argument("--data", type=Path, default=Path("tuanpu-demo"), metavar="DIR", help="else tuanpu-demo")
     command("init", "write config.toml, make the secrets, migrate, print the owner's one-time code")
     command("migrate", "bring the database to this version")
     seeding = command("seed", "load demo goods into an empty shop")
@@ -69,6 +72,9 @@ def _count(text: str) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; the exit status."""
+    for stream in (sys.stdout, sys.stderr):  # a terminal that knows no Chinese must not stop the work
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     parser = _parser()
     given = parser.parse_args(argv)
     if given.command == "help":

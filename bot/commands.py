@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
+from sqlalchemy.exc import InterfaceError, OperationalError
 
 from bot import config
 from bot.channel import SendFailed
@@ -23,6 +24,8 @@ from models.seal import Keys
 from models.staff import Role, StaffRoom
 from models.store import Store
 from models.verify import offenders
+
+AWAY = (OperationalError, InterfaceError)  # what comes of a database that closes its door in the middle
 
 
 async def init(path: Path) -> int:
@@ -52,12 +55,15 @@ async def init(path: Path) -> int:
 async def migrate(settings: Settings) -> int:
     """Bring the database to this version; safe from several processes at once."""
     if not settings.database.is_postgresql:
-        folder = Path(settings.database.url.removeprefix("sqlite:///")).parent
+        file = Path(settings.database.url.removeprefix("sqlite:///"))
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            if not file.exists():
+                file.touch(0o600)  # what stands in it is no business of others on this machine
         except OSError as failure:
-            raise Unfit(f"{folder} cannot be made: {failure.strerror}.") from None
+            raise Unfit(f"{file} cannot be made: {failure.strerror}.") from None
     async with opened(settings) as store:
+        _not_newer(await _at(settings, store))
         await migrations.upgrade(store)
         say(f"the database is at {migrations.head()}")
     return 0
@@ -121,31 +127,36 @@ async def menu_push(settings: Settings) -> int:
 
 @contextlib.asynccontextmanager
 async def opened(settings: Settings) -> AsyncIterator[Store]:
-    """The database, at whatever version it is; raises Unfit when it cannot be reached."""
+    """The database, at whatever version it is; raises Unfit when it cannot be reached, or goes away meanwhile."""
     store = Store(settings.database.url)
     try:
         await _at(settings, store)
         yield store
+    except AWAY as failure:
+        raise _away(settings, failure) from None
     finally:
         await store.close()
 
 
 @contextlib.asynccontextmanager
 async def ready(settings: Settings) -> AsyncIterator[Store]:
-    """The database at this code's version; raises Unfit."""
+    """The database at this code's version; raises Unfit, also when it goes away meanwhile."""
     store = Store(settings.database.url)
     try:
         await fit(settings, store)
         yield store
+    except AWAY as failure:
+        raise _away(settings, failure) from None
     finally:
         await store.close()
 
 
 async def fit(settings: Settings, store: Store) -> None:
     """Raises Unfit unless the database is there and at this code's version."""
-    if store.sqlite and not Path(store.path).exists():  # looking would make an empty one
+    if store.sqlite and not is_there(Path(store.path)):  # looking would make an empty one
         raise Unfit("there is no database yet; say `tuanpu migrate` first.")
     at, wanted = await _at(settings, store), migrations.head()
+    _not_newer(at)
     if at != wanted:
         known = f"at {at}, this version wants {wanted}" if at else "empty"
         raise Unfit(f"the database is {known}; say `tuanpu migrate` first.")
@@ -155,5 +166,28 @@ async def _at(settings: Settings, store: Store) -> str:
     try:
         return await migrations.at(store)
     except Exception as failure:  # each driver has exceptions of its own for a door that does not open
-        why = Redactor(settings.secrets())(f"{type(failure).__name__}: {failure}".splitlines()[0])
-        raise Unfit(f"the database cannot be reached: {why}", NOT_NOW) from None
+        raise _away(settings, failure) from None
+
+
+def is_there(path: Path) -> bool:
+    """Whether the file is there; raises Unfit where we may not look."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as failure:
+        raise Unfit(f"{path} cannot be read: {failure.strerror}.") from None
+    return True
+
+
+def _not_newer(at: str) -> None:
+    """Raises Unfit for a database that a newer version of the program has made: migrating would not help."""
+    if at and not migrations.knows(at):
+        raise Unfit(
+            f"the database is at {at}, which a newer version has made; upgrade the program, or restore a backup."
+        )
+
+
+def _away(settings: Settings, failure: Exception) -> Unfit:
+    why = Redactor(settings.secrets())(f"{type(failure).__name__}: {failure}".splitlines()[0])
+    return Unfit(f"the database cannot be reached: {why}", NOT_NOW)

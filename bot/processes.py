@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import errno
 import fcntl
+import logging
 import os
 import signal
 import sys
@@ -13,16 +14,19 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 
 from aiohttp import web
+from alembic.util import CommandError
 from sqlalchemy import ColumnElement, func, select
+from sqlalchemy.exc import SQLAlchemyError
 
 from bot import logs
 from bot.app import STOP_SECONDS, House
-from bot.commands import fit, opened
+from bot.commands import fit, is_there, opened
 from bot.settings import Settings
 from bot.slow import Runner
 from bot.terminal import NOT_NOW, Unfit, complain, say
 from bot.workers import CHILD
 
+ANOTHER = "name another folder with --data"
 SERVE_LOCK = 7_482_002  # one serve without Redis
 RUN_LOCK = 7_482_003  # shared by all that serve or work; a restore has it alone
 
@@ -39,17 +43,23 @@ async def demo(port: int, folder: Path, environ: Mapping[str, str]) -> int:
         (folder / ".gitignore").write_text("*\n")
         log = (folder / "demo.log").open("a")
     except OSError as failure:
-        raise Unfit(f"{folder} cannot be used: {failure.strerror}.") from None
+        raise Unfit(f"{folder} cannot be used: {failure.strerror}; {ANOTHER}.") from None
     with log, only_one(folder / "demo.lock") as free:
         if not free:
-            raise Unfit(f"a demo is running on {folder} already.")
+            raise Unfit(f"a demo is running on {folder} already; open its page, or {ANOTHER}.")
         told = _told()
         logs.configure(stream=log)
-        stage = await open_stage(folder.resolve(), port=port)
+        try:
+            stage = await open_stage(folder.resolve(), port=port)
+        except (OSError, ValueError, LookupError, SQLAlchemyError, CommandError) as failure:
+            # Files cut short, somebody else's, a newer version's.
+            logging.getLogger(__name__).exception("the demo does not open")
+            said = f"what lies in {folder} does not open ({type(failure).__name__}, see its demo.log)"
+            raise Unfit(f"{said}; remove it, or {ANOTHER}.") from None
         logs.configure(stage.house.settings.secrets(), stream=log)
         try:
             if port and not stage.url.endswith(f":{port}"):
-                complain(f"port {port} is taken; this is another one.")
+                complain(f"port {port} cannot be had; this is another one.")
             say(f"{stage.url}/simulator/")
             complain(f"open it in a browser; Ctrl-C ends. What it knows and its log lie in {folder}.")
             await told.wait()
@@ -122,8 +132,12 @@ async def _opened_house(settings: Settings, *, works: bool) -> House:
 
 @contextlib.contextmanager
 def only_one(path: Path) -> Iterator[bool]:
-    """Whether nobody else holds this lock file; the lock goes with the process, however that ends."""
-    with path.open("a") as file:
+    """Whether nobody else holds this lock file; the lock goes with the process, however that ends. Raises Unfit."""
+    try:
+        held = path.open("a")
+    except OSError as failure:
+        raise Unfit(f"{path} cannot be written: {failure.strerror}.") from None
+    with held as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -140,7 +154,7 @@ async def _alone(settings: Settings, *, serving: bool) -> AsyncIterator[None]:
     """
     if not settings.database.is_postgresql:
         path = Path(settings.database.url.removeprefix("sqlite:///") + ".lock")
-        if not path.parent.is_dir():
+        if not is_there(path.parent):
             raise Unfit("there is no database yet; say `tuanpu migrate` first.")
         with only_one(path) as free:
             if not free:

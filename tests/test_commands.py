@@ -23,6 +23,7 @@ from servers import Postgres
 from town import Blank, Town
 
 from bot import commands, config, processes
+from bot.backup import backup
 from bot.cli import main
 from bot.clock import Clock
 from bot.doctor import examine
@@ -203,6 +204,20 @@ async def test_the_demo_prints_one_url_answers_there_and_ends_when_told(tmp_path
     assert len(staff) == 1
 
 
+@pytest.mark.parametrize("name", ["secrets.json", "shop.db", "demo.lock/"])
+async def test_a_demo_whose_files_do_not_open_says_what_to_do(tmp_path: Path, name: str) -> None:
+    broken = tmp_path / name
+    if name.endswith("/"):
+        broken.mkdir()  # nothing that could be written, whoever one is
+    else:
+        broken.write_text("{" * 5000)
+    code, out, err = await run("demo", "--port", "0", "--data", tmp_path, cwd=tmp_path)
+    assert (code, out) == (78, "")
+    assert "Traceback" not in err
+    assert str(tmp_path) in err
+    assert "--data" in err or "cannot be written" in err
+
+
 async def test_the_demo_refuses_to_start_beside_real_credentials(tmp_path: Path) -> None:
     with pytest.raises(Unfit, match="TUANPU_WECHAT__APP_SECRET") as why:
         await processes.demo(0, tmp_path / "demo", {"TUANPU_WECHAT__APP_SECRET": "x" * 32, "TUANPU_HOME": "/x"})
@@ -220,7 +235,7 @@ async def test_from_init_to_a_shop_that_answers_and_lets_no_second_one_beside_it
     assert (code, err) == (0, "")
     assert re.fullmatch(r"[0-9]{6}", out.splitlines()[-1])
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert (tmp_path / "data" / "shop.db").exists()
+    assert stat.S_IMODE((tmp_path / "data" / "shop.db").stat().st_mode) == 0o600
     made = path.read_text()
     with pytest.raises(Unfit, match="is there already"):
         await commands.init(path)
@@ -264,6 +279,43 @@ async def test_a_command_without_a_database_says_what_to_do(tmp_path: Path) -> N
         with pytest.raises(Unfit, match="say `tuanpu migrate` first"):
             await begun
     assert not (tmp_path / "shop.db").exists(), "looking made a database"
+
+
+async def test_a_database_of_a_newer_version_is_not_sent_to_be_migrated(tmp_path: Path) -> None:
+    _, settings = config_file(tmp_path)
+    await commands.migrate(settings)
+    with sqlite3.connect(tmp_path / "shop.db") as database:
+        database.execute("UPDATE alembic_version SET version_num = '9999'")
+    for begun in (commands.migrate(settings), commands.verify(settings), commands.seeded(settings, "small")):
+        with pytest.raises(Unfit, match="at 9999, which a newer version has made; upgrade") as why:
+            await begun
+        assert why.value.status == 78
+
+
+async def test_a_database_that_may_not_be_written_is_said_in_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, settings = config_file(tmp_path)
+    await commands.migrate(settings)
+    with sqlite3.connect(tmp_path / "shop.db") as database:  # as of a disk that is full, or of another's file
+        database.execute("CREATE TRIGGER no BEFORE INSERT ON staff_code BEGIN SELECT load_extension('no'); END")
+    with pytest.raises(Unfit, match="the database cannot be reached: OperationalError") as why:
+        await commands.staff_code(settings, "clerk")
+    assert why.value.status == 75
+
+    def closed(self: Path, **_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "stat", closed)
+    for begun in (commands.verify(settings), backup(settings, tmp_path / "backup")):
+        with pytest.raises(Unfit, match=r"shop\.db cannot be read: Permission denied"):
+            await begun
+
+
+async def test_a_terminal_that_knows_no_chinese_gets_its_answer_all_the_same(tmp_path: Path) -> None:
+    code, out, err = await run("help", cwd=tmp_path, PYTHONIOENCODING="ascii")
+    assert (code, err) == (0, "")
+    assert "serve" in out
 
 
 async def test_a_database_that_is_away_is_said_in_one_sentence_without_its_password(tmp_path: Path) -> None:

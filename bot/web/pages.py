@@ -36,7 +36,7 @@ _COOKIE = re.compile(r"[A-Za-z0-9_-]{32}")
 
 
 def frame(house: House, pages: Pages) -> Any:
-    """What stands around every request: an id for its log lines, headers, a page where one is missing or has failed."""
+    """What stands around every request: an id for its log lines, headers, a page for what is not there, or failed."""
     faults = Seldom(logging.getLogger(__name__))
 
     @web.middleware

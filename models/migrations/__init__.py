@@ -9,6 +9,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import Connection, text
 
 from models.store import Store
@@ -27,6 +28,15 @@ def config(connection: Connection | None = None) -> Config:
 def head() -> str:
     """The newest revision this code knows."""
     return ScriptDirectory.from_config(config()).get_current_head() or ""
+
+
+def knows(revision: str) -> bool:
+    """Whether this code knows the revision: one it does not know, a newer version has made."""
+    try:
+        ScriptDirectory.from_config(config()).get_revision(revision)
+    except CommandError:
+        return False
+    return True
 
 
 def current(connection: Connection) -> str:
