@@ -96,7 +96,8 @@ class Shop:
                 raise TypeError(f"{subject.__name__} has two handlers")
             for text in phrases:
                 self.phrases.add(phrase(text, subject, fixed))
-                self.said.setdefault(subject, text)
+            for text in phrases[:1]:  # decorators run from below: the topmost one's first phrase is the one to type
+                self.said[subject] = text
             return handler
 
         return keep
@@ -200,7 +201,7 @@ def phrase_of(intent: Intent) -> str:
     text = shop.said.get(type(intent), "")
     for name in type(intent).__dataclass_fields__:
         text = text.replace("{" + name + "}", str(getattr(intent, name)))
-    return text
+    return text.strip()
 
 
 def code_of(intent: Intent) -> str:

@@ -4,7 +4,7 @@ import pytest
 from follower import Follower
 from sqlalchemy import select
 from test_aftersale import arrived, confirms, paid, photo, states
-from test_sale import GREEN, WHERE, customer, number, orders
+from test_sale import GREEN, WHERE, customer, number, orders, told
 from town import Town
 
 from bot.simulator.driver import Heard
@@ -449,3 +449,22 @@ async def test_a_sum_is_heard_as_people_say_it(town: Town, said: str, fen: str) 
     await mei.says("坏了")
     await mei.says("退一部分")
     assert fen in (await mei.says(said)).text
+
+
+async def test_on_weibo_a_notice_says_what_to_type_about_its_very_order(town: Town) -> None:
+    boss, lin = await town.owner(), town.weibo("小林")
+    await lin.follows()
+    await lin.says(f"地址 {WHERE}")
+    await orders(lin, GREEN)
+    await town.settles()
+    no = number(lin.last)
+    await lin.pays(lin.last)
+    await town.settles()
+    assert f"回 订单 {no}" in told(lin)
+    await town.later(hours=47)
+    await lin.says("你好")
+    await town.later(hours=2)
+    assert "回 人工" in told(lin).splitlines()
+    await boss.says(f"发货 {no} SF1234567890")
+    await town.later(minutes=3)
+    assert f"回 收货 {no}" in told(lin)

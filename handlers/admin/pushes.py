@@ -84,8 +84,8 @@ def wording(topic: str, text: str, product: str, figures: Figures) -> str:
     return "\n".join([*lines, f"您订阅了“{topic}” · 回 退订 {topic} 就不再发"])
 
 
-@shop.on("推送#{words}", "push#{words}", mark="#")
 @shop.on("推送 {words}", "群发 {words}", "push {words}", "推送", "群发", "push")
+@shop.on("推送#{words}", "push#{words}", mark="#")
 async def plan(ask: PlanPush, reach: ReachGlance, catalog: Catalog, figures: Figures, now: datetime) -> Reply:
     """Shows whom it reaches, why not the others, and how it will look; 确认 sends it."""
     zone = ZoneInfo(figures.zone)
