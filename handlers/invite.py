@@ -66,7 +66,7 @@ def thing_of(said: str, talk: Talking, now: datetime) -> str:
     return max((pair for pair in shown if pair[1]), default=(0.0, ""))[1]
 
 
-@shop.on("邀请卡 {thing}", "邀请卡", "我的邀请卡", "邀请好友", "card {thing}", "card")
+@shop.on("邀请卡 {thing}", "邀请卡", "我的邀请卡", "一张邀请卡", "来张邀请卡", "邀请好友", "card {thing}", "card")
 async def invite(
     ask: InviteCard,
     me: Follower,

@@ -143,6 +143,7 @@ async def anger(ask: Anger, me: Follower, orders: OrderGlance, staff: StaffRoom,
 
 
 @shop.on("人工", "客服", "人工客服", "转人工", "有人吗", "找人", "human")
+@shop.on("转接人工", "转接人工客服", "转人工客服", "找客服", "联系客服", "叫客服", "人工服务", "找人工", "要人工")
 @shop.on("人工?", "人工呢", "人工在吗", "客服呢", "客服在吗")
 async def person(
     ask: Person, me: Follower, figures: Figures, answers: AnswerGlance, staff: StaffRoom, post: Post, now: datetime

@@ -37,6 +37,8 @@ _WISHES = re.compile(
     r"^(?:那就?|就)?(?:(?:请|麻烦)?(?:帮我|给我|我?要|我?想要?)(?:一下|下)?)?(?:看看|看一?下|查看|查查|查一?下|打开)?"
 )
 
+_ASSENT = re.compile(r"^(?:好[的吧呀啊嘞哒]?|嗯+|行|ok|可以|谢谢)[\s,.。!~]+")  # 好的，买 A11
+
 
 class Lost(Exception):
     """A number whose list is lost or older than 30 minutes; the list is to be shown again."""
@@ -89,7 +91,7 @@ def _unfilled(hearing: Hearing, *, asks: bool) -> Intent | None:
 
     A yes is none: 麻烦同意 begs the shop for one.
     """
-    said = unfill(hearing.said)
+    said = unfill(_ASSENT.sub("", hearing.said))
     if asking(hearing.said) is not asks or len(said) > LONGEST_ASKED:
         return None
     for words in dict.fromkeys((said, _WISHES.sub("", said))):

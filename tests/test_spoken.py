@@ -468,3 +468,19 @@ async def test_on_weibo_a_notice_says_what_to_type_about_its_very_order(town: To
     await boss.says(f"发货 {no} SF1234567890")
     await town.later(minutes=3)
     assert f"回 收货 {no}" in told(lin)
+
+
+@pytest.mark.parametrize(
+    ("said", "heard"),
+    [
+        ("好的，买 A11", "桐乡胎菊"),
+        ("嗯嗯 购物车", "购物车"),
+        ("转接人工客服", "真人每天"),
+        ("有没有真人", "要真人，回 人工"),
+        ("我要一张邀请卡", "正在画"),
+    ],
+)
+async def test_politeness_around_a_command_takes_nothing_from_it(town: Town, said: str, heard: str) -> None:
+    mei = await customer(town, "小美")
+    await mei.says("不用")
+    assert heard in (await mei.says(said)).text
