@@ -113,6 +113,15 @@ async def test_the_rules_of_what_this_shop_does_not_run_say_so(sqlite_stage: Sta
         assert "没有" in html
 
 
+async def test_the_licence_page_sends_nobody_in_a_circle(sqlite_stage: Stage) -> None:
+    """The answer to 执照 leads to the page, and the page said to ask for 执照."""
+    asked = await Town(sqlite_stage).wechat("小美").says("执照")
+    async with browser_of(sqlite_stage) as browser, browser.get("/about/licence") as page:
+        assert "人工" in (html := await page.text())
+        assert "回 <b>执照" not in html
+    assert "看大图" not in asked.text, "there is none"
+
+
 async def test_what_is_no_page_may_do_nothing_in_a_browser(sqlite_stage: Stage) -> None:
     async with browser_of(sqlite_stage) as browser:
         for path in ("/healthz", "/wechat", "/pay/ABCDEFGHJK/state"):
