@@ -59,7 +59,7 @@ shop.hears("beyond", make=lambda told: BeyondList(int(told.data["n"]), int(told.
 shop.hears("stale", make=lambda told: ListGone())
 shop.hears("no", make=lambda told: CancelQuestion())
 shop.hears("job", "view", make=lambda told: Silent())
-shop.hears("video", "location", "link", "other", make=lambda told: StrangeThing(told.kind))
+shop.hears("video", "location", "link", "other", "wordless", make=lambda told: StrangeThing(told.kind))
 
 
 @shop.on("帮助", "怎么用", "怎么买", "怎么下单", "怎么操作", "能做什么", "你能做什么", "菜单", "help", "?")

@@ -56,6 +56,8 @@ def resolve(told: Told, talk: Talking, now: datetime, catalog: Catalog, *, role:
     """
     if told.kind in shop.kinds:
         return shop.kinds[told.kind](told)
+    if told.kind == "voice" and not told.text.strip():  # what was recognised is words like any others
+        return shop.kinds["wordless"](told)
     if told.code:
         coded = unpack(told.code)
         # A tap confirms nothing and changes nothing of the shop's: staff commands are typed.

@@ -42,6 +42,18 @@ async def test_who_wants_to_be_told_when_it_is_back_may_subscribe_to_it(town: To
     assert "有“桐乡胎菊”的消息就告诉您" in (await mei.says("1")).text
 
 
+@pytest.mark.parametrize("channel", ["wechat", "weibo"])
+async def test_a_voice_that_was_not_recognised_asks_for_words(town: Town, channel: str) -> None:
+    mei = getattr(town, channel)("小美")
+    await mei.follows()
+    sent = {"MediaId": "V", "Format": "amr"} if channel == "wechat" else {"tovfid": "1", "vfid": "2"}
+    heard = await mei.sends("voice", **sent)
+    assert "这条没转成文字" in heard.text
+    assert "没听懂" not in (await mei.sends("voice", **sent)).text
+    if channel == "wechat":
+        assert "明前龙井" in (await mei.sends("voice", **sent, Recognition="龙井")).text
+
+
 async def test_an_idea_that_answers_a_question_is_its_answer(town: Town) -> None:
     mei = town.wechat("小美")
     await mei.follows()
