@@ -27,7 +27,6 @@ from handlers.intents import (
     Simple,
     SmallTalk,
     SomethingWrong,
-    StrangeThing,
     TakeOffer,
 )
 from handlers.replies import Choice, Post, Reply, reply
@@ -64,12 +63,7 @@ _STICKERS = re.compile(r"(?:\[\w{1,6}\]|/::?[^\s/]{1,6}|[^\w\s\[\]/]|\s)+")  # a
 
 _SHOWN = re.compile(r"[\u2190-\u2bff\U0001f000-\U0001faff\[/]")
 
-shop.hears(
-    "unknown",  # a voice that came without its words is a strange thing
-    make=lambda told: (
-        StrangeThing("voice") if (told.kind, told.text) == ("voice", "") else NotUnderstood(told.text[:200])
-    ),
-)
+shop.hears("unknown", make=lambda told: NotUnderstood(told.text[:200]))
 
 
 @shop.cue(80)
