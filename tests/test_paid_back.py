@@ -368,8 +368,11 @@ async def test_who_paid_for_a_seat_that_was_gone_is_not_told_that_nobody_paid(to
         await town.later(minutes=4)
     assert await one(town, GroupBuys.entity.state) == ("failed",)
     cashier.faults.clear()
-    for _ in range(3):
+    for _ in range(4):
         await town.later(minutes=11)
+    assert [state for _, state in await refunds(town)] == ["done", "done"]
+    rows = await town.stage.house.store.reader.all(select(Order.refunded_fen).order_by(Order.id))
+    assert rows[-1].refunded_fen == 0, "what paid nothing is not paid back of the order"
     heard = told(hao)
     assert "可名额已经没有了" in heard
     assert "没有付款" not in heard

@@ -408,7 +408,7 @@ async def test_what_is_owed_of_an_order_is_owed_once_whoever_asks(shop: Shop) ->
     assert await shop.count(select(Payment.refund_reserved_fen)) == 500
 
     async def rest(work: Work) -> int:
-        return sum(one.amount_fen for one in await Refunds(work).owe_all(order.id, "seller", work.now))
+        return sum(one.amount_fen for one in await Refunds(work).owe_all(order.id, "rest", work.now))
 
     assert await shop.step(rest) == fen - 500
     assert await shop.step(rest) == fen - 500, "the same again, and no more of it"
