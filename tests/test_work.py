@@ -224,3 +224,23 @@ async def test_what_is_written_at_once_is_all_there_and_lines_keep_their_order(s
     found = await read(store, select(CartLine.sku_id, CartLine.quantity).order_by(CartLine.id))
     assert found == [(sku, n) for n, sku in enumerate(wanted, 1)]
     assert await read(store, select(Follower.name).where(Follower.id == mei)) == [("小美",)]
+
+
+async def test_what_comes_last_is_written_when_the_step_ends_once_for_each_key(store: Store) -> None:
+    mei = await somebody(store)
+    async with step(store) as work:
+        lin = (await Followers(work).meet("wechat", "gh", "oLin", NOON)).id
+        for who, name in ((lin, "小林"), (mei, "美"), (mei, "小美")):
+            work.last(CALLED, who, {"follower": who, "name": name})
+        assert not any(name for _, name in await work.all(select(Follower.id, Follower.name)))
+        await work.finish()
+    assert await read(store, select(Follower.id, Follower.name).order_by(Follower.id)) == [(mei, "小美"), (lin, "小林")]
+
+
+async def test_what_a_step_that_is_tried_again_wanted_written_last_is_forgotten(store: Store) -> None:
+    mei = await somebody(store)
+    async with step(store) as work:
+        work.last(CALLED, mei, {"follower": mei, "name": "小美"})
+        await work.forget()
+        await work.finish()
+    assert await read(store, select(Follower.name)) == [("",)]
