@@ -19,7 +19,7 @@ from models.hold import Hold
 from models.order import NoSuchOrder, Order, Orders
 from models.payment import Attempt, Attempts, Payment, PayOver, Trade, ask_next
 from models.product import Products, Sku, SoldOut
-from models.refund import MOST_PARTS, Refund, Refunds, RefundTooMuch, TooManyParts
+from models.refund import MOST_PARTS, NO_CASHIER, Refund, Refunds, RefundTooMuch, TooManyParts
 from models.refundglance import RefundGlance
 from models.seal import Keys, Sealed
 from models.settlement import settle_refund, settle_trade
@@ -431,6 +431,15 @@ def test_a_refund_that_is_done_stays_done_whatever_comes_after() -> None:
     for late in ("PROCESSING", "CLOSED", "ABNORMAL", "UNKNOWN", "REFUSED"):
         assert not one.said(late, "", NOON)
     assert one.state == "done"
+
+
+def test_a_refund_that_was_accepted_is_not_given_up_because_its_repetition_is_refused() -> None:
+    accepted = Refund(state="due", tries=1, error="")
+    assert accepted.said("PROCESSING", "", NOON)
+    assert not accepted.said("REFUSED", "INVALID_REQUEST", NOON)
+    assert (accepted.state, accepted.error) == ("asked", "")
+    assert accepted.said("REFUSED", NO_CASHIER, NOON), "who gave up the cashier hears of no end of it"
+    assert accepted.state == "due"
 
 
 def test_what_the_cashier_gives_up_is_left_to_a_person_and_may_still_be_done() -> None:
