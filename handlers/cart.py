@@ -21,6 +21,7 @@ from handlers.replies import Choice, Reply, ask, listing, reply
 from handlers.routing import Hearing, shop
 from models.cart import Basket, Cart, CartGlance, InCart
 from models.catalog import Catalog, Goods
+from models.checkout import CartCost, CartCosts
 from models.figures import Figures
 from models.follower import Follower, Me
 from models.order import OrderPlaced
@@ -103,18 +104,23 @@ async def add(
 
 
 @shop.on("购物车", "我的购物车", "看购物车", "cart")
-async def show(what: ShowCart, me: Me, cart: CartGlance, figures: Figures, talk: Talking, now: datetime) -> Reply:
-    """What is in the cart, numbered, and what is missing to free freight."""
-    return _shown(await cart.basket(me.id), figures, talk, now, page=what.nth)
+async def show(
+    what: ShowCart, me: Me, cart: CartGlance, costs: CartCosts, figures: Figures, talk: Talking, now: datetime
+) -> Reply:
+    """What is in the cart, numbered, what it would cost as an order, and what is missing to free freight."""
+    basket = await cart.basket(me.id)
+    return _shown(basket, await costs.of(me.id, basket, figures, now), talk, now, page=what.nth)
 
 
 @shop.on()
-async def edit(what: EditLine, me: Follower, cart: Cart, figures: Figures, talk: Talking, now: datetime) -> Reply:
+async def edit(
+    what: EditLine, me: Follower, cart: Cart, costs: CartCosts, figures: Figures, talk: Talking, now: datetime
+) -> Reply:
     """One line as it was shown; if it means something else by now, the cart is shown again and nothing is done."""
     basket = await cart.basket(me.id)
     line = basket.line(what.product, what.spec)
     if line is None or (line.quantity, line.price_fen) != (what.was, what.price):
-        return _shown(basket, figures, talk, now, note="moved")
+        return _shown(basket, await costs.of(me.id, basket, figures, now), talk, now, note="moved")
     if not what.quantity:
         asked = ask("cart/how_many", what, "quantity", name=line.name, spec=line.label, many=line.quantity)
         return asked.now_seen("product", line.product)
@@ -122,35 +128,40 @@ async def edit(what: EditLine, me: Follower, cart: Cart, figures: Figures, talk:
         facts = {"product": line.product, "name": line.name, "spec": line.label}
         raise SoldOut(**facts, left=max(0, line.left), asked=what.quantity)
     await cart.change(me.id, line.sku_id, what.quantity, figures.order.max_quantity)
-    return _shown(await cart.basket(me.id), figures, talk, now, note="changed")
+    basket = await cart.basket(me.id)
+    return _shown(basket, await costs.of(me.id, basket, figures, now), talk, now, note="changed")
 
 
 @shop.on("改 {line} x{quantity}", "change {line} x{quantity}")
 async def change(
-    what: ChangeCart, me: Follower, cart: Cart, figures: Figures, talk: Talking, now: datetime
+    what: ChangeCart, me: Follower, cart: Cart, costs: CartCosts, figures: Figures, talk: Talking, now: datetime
 ) -> Reply | Intent:
     """So many pieces of the line that had this number when the cart was last shown."""
     talk.dropped = []  # nobody changes how many of what has just been taken out: the number was read off the new list
     line = _meant(talk, what.line, now)
     if line is None:
-        return _shown(await cart.basket(me.id), figures, talk, now, note="which")
+        basket = await cart.basket(me.id)
+        return _shown(basket, await costs.of(me.id, basket, figures, now), talk, now, note="which")
     if not what.quantity:
         return DropFromCart(what.line)
     return line.filled(quantity=what.quantity)
 
 
 @shop.on("删 {line}", "删除 {line}", "删掉 {line}", "remove {line}")
-async def drop(what: DropFromCart, me: Follower, cart: Cart, figures: Figures, talk: Talking, now: datetime) -> Reply:
+async def drop(
+    what: DropFromCart, me: Follower, cart: Cart, costs: CartCosts, figures: Figures, talk: Talking, now: datetime
+) -> Reply:
     """Take out the line that had this number when the cart was last shown."""
     meant = _meant(talk, what.line, now)
     basket = await cart.basket(me.id)
     line = basket.line(meant.product, meant.spec) if meant is not None else None
     if line is None:
         note = "which" if meant is None and not talk.doubled(what.line, now) else "moved"
-        return _shown(basket, figures, talk, now, note=note)
+        return _shown(basket, await costs.of(me.id, basket, figures, now), talk, now, note=note)
     await cart.take_out(me.id, [line.sku_id])
     talk.dropped = [what.line, now.timestamp()]
-    return _shown(await cart.basket(me.id), figures, talk, now, note="dropped")
+    basket = await cart.basket(me.id)
+    return _shown(basket, await costs.of(me.id, basket, figures, now), talk, now, note="dropped")
 
 
 @shop.on("清空", "清空购物车", "全部删掉", "全删了", "都删了", "clear")
@@ -162,12 +173,12 @@ async def clear(what: ClearCart, me: Follower, cart: Cart) -> Reply:
 
 @shop.on("结算", "去结算", "结账", "结帐", "去结账", "买单", "checkout")
 async def checkout(
-    what: Checkout, me: Follower, cart: Cart, figures: Figures, talk: Talking, now: datetime
+    what: Checkout, me: Follower, cart: Cart, costs: CartCosts, figures: Figures, talk: Talking, now: datetime
 ) -> Reply | Intent:
     """Order what is in the cart; while a line cannot be bought as it stands, nothing is ordered."""
     basket = await cart.basket(me.id)
     if not basket.lines or basket.troubled:
-        return _shown(basket, figures, talk, now, note="trouble")
+        return _shown(basket, await costs.of(me.id, basket, figures, now), talk, now, note="trouble")
     return BuyLines(tuple((line.sku_id, line.quantity) for line in basket.lines), from_cart=True)
 
 
@@ -197,7 +208,7 @@ def _meant(talk: Talking, n: int, now: datetime) -> EditLine | None:
     return found if isinstance(found, EditLine) else None
 
 
-def _shown(basket: Basket, figures: Figures, talk: Talking, now: datetime, *, page: int = 0, note: str = "") -> Reply:
+def _shown(basket: Basket, cost: CartCost, talk: Talking, now: datetime, *, page: int = 0, note: str = "") -> Reply:
     if not basket.lines:
         return reply("cart/empty", Choice("商品", Browse()))
     page = page if page * PAGE < len(basket.lines) else 0
@@ -215,9 +226,7 @@ def _shown(basket: Basket, figures: Figures, talk: Talking, now: datetime, *, pa
         note=note if note != "trouble" or basket.troubled else "",
         troubled=basket.troubled,
         pieces=basket.pieces,
-        sum_fen=basket.sum_fen,
-        freight_fen=basket.freight_fen(figures.order),
-        missing_fen=basket.to_free_freight_fen(figures.order),
+        cost=cost,
     )
 
 

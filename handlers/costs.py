@@ -11,6 +11,7 @@ from handlers.routing import shop
 from models.address import AddressGlance
 from models.cart import CartGlance
 from models.catalog import Catalog
+from models.checkout import CartCosts
 from models.discount import DiscountGlance
 from models.figures import Figures
 from models.follower import Me
@@ -20,7 +21,14 @@ from models.talk import Talking
 
 @shop.on()
 async def freight(
-    ask: Freight, me: Me, figures: Figures, cart: CartGlance, freights: FreightGlance, addresses: AddressGlance
+    ask: Freight,
+    me: Me,
+    figures: Figures,
+    cart: CartGlance,
+    costs: CartCosts,
+    freights: FreightGlance,
+    addresses: AddressGlance,
+    now: datetime,
 ) -> Reply | Intent:
     """The rule in one line, for where this person's parcels go; with a cart, what is missing to free shipping."""
     if ask.topic == "pickup":
@@ -38,12 +46,11 @@ async def freight(
         zone = tariff.zone(province)
     except NoFreightThere:
         return reply("everyday/no_freight", Choice("换地址", SetAddress()), province=province).aside()
-    total = sum(line.sum_fen for line in (await cart.basket(me.id)).lines)
-    free = zone.free_from_fen
-    missing = max(0, free - total) if total and free is not None else 0
+    cost = await costs.of(me.id, await cart.basket(me.id), figures, now)
     there = province if len(tariff.zones) > 1 else ""
-    facts = {"zone": zone, "weighed": tariff.by == WEIGHT, "there": there, "enough": total and not missing}
-    return reply("everyday/freight", **facts, missing=missing).aside()
+    enough = cost.goods_fen > 0 and not cost.freight_fen
+    facts = {"zone": zone, "weighed": tariff.by == WEIGHT, "there": there, "enough": enough}
+    return reply("everyday/freight", **facts, missing=cost.to_free_fen if cost.goods_fen else 0).aside()
 
 
 @shop.on("coupons")
@@ -54,6 +61,7 @@ async def discounts(
     figures: Figures,
     running: DiscountGlance,
     cart: CartGlance,
+    costs: CartCosts,
     freights: FreightGlance,
     addresses: AddressGlance,
     talk: Talking,
@@ -71,8 +79,8 @@ async def discounts(
         free = (await freights.tariff(figures)).zone(province_of(to.region) if to else "").free_from_fen
     except NoFreightThere:
         free = None
-    total = sum(line.sum_fen for line in (await cart.basket(me.id)).lines)
-    missing = max(0, free - total) if total and free else 0
+    cost = await costs.of(me.id, await cart.basket(me.id), figures, now)
+    missing = cost.to_free_fen if cost.goods_fen else 0
     steps = [Choice("正在拼的团", Groups())] if deals else [Choice("商品", Browse())]
     best = next((goods[d.product_id].code for _, d in timed if d.product_id), "")
     if best:

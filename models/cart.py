@@ -9,7 +9,6 @@ from sqlalchemy import CheckConstraint, ForeignKey, UniqueConstraint, and_, dele
 from sqlalchemy.orm import Mapped, aliased, mapped_column
 
 from models.base import Base, Glance, Invariant, Reader, Refusal, Shelf
-from models.figures import OrderFigures
 from models.product import Product, Sku
 
 MOST_LINES = 20
@@ -88,17 +87,8 @@ class Basket:
 
     @property
     def sum_fen(self) -> int:
-        """What the lines that can be bought cost, without freight."""
+        """What the lines that can be bought cost at list price; what they would cost in an order: `CartCosts`."""
         return sum(line.sum_fen for line in self.lines if not line.trouble)
-
-    def freight_fen(self, figures: OrderFigures) -> int:
-        """One parcel's freight; nothing when nothing ships or the sum reaches the free limit."""
-        ships = any(line.ships and not line.trouble for line in self.lines)
-        return figures.freight_fen if ships and self.sum_fen < figures.freight_free_from_fen else 0
-
-    def to_free_freight_fen(self, figures: OrderFigures) -> int:
-        """What is missing to free freight; 0 when there is nothing to gain."""
-        return figures.freight_free_from_fen - self.sum_fen if self.freight_fen(figures) else 0
 
 
 # Off the shelf or not, a spec's number is its place among all of its product.

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import bindparam, insert, or_, select
 
 from models import freight, hold, pricing
-from models.address import Label
-from models.base import Contended, Invariant, Refusal, Work, draw, table_of
+from models.address import AddressGlance, Label
+from models.base import Contended, Glance, Invariant, Refusal, Work, draw, table_of
+from models.cart import Basket
 from models.figures import Figures
-from models.freight import province_of
+from models.freight import NoFreightThere, province_of
 from models.order import Order, OrderLine, OrderPlaced, Orders, QuantityOdd, TooManyUnpaid, Unpaid
 from models.plays import Terms, Wish
 from models.pricing import Line, Quote, quote
@@ -136,6 +137,49 @@ async def _not_in_hand(work: Work, waiting: Sequence[Unpaid], play: str, sku_id:
     line = select(OrderLine.order_id).where(OrderLine.order_id.in_(same), OrderLine.sku_id == sku_id)
     if same and (found := await work.one(line.order_by(OrderLine.order_id).limit(1))) is not None:
         raise InHand(order=same[found.order_id])
+
+
+@dataclass(frozen=True)
+class CartCost:
+    """What a cart would cost as an order, fen: its goods at list price, what is taken off them, and to send them.
+
+    `to_free_fen` is missing to free freight (0: nothing is to be gained); `nowhere`: a province that is not served.
+    """
+
+    goods_fen: int
+    discounts: tuple[tuple[str, int], ...]
+    freight_fen: int
+    to_free_fen: int
+    nowhere: str = ""
+
+
+class CartCosts(Glance):
+    """Carts as the till would see them, read only: told before, it is what the order says afterwards."""
+
+    async def of(self, follower_id: int, basket: Basket, figures: Figures, now: datetime) -> CartCost:
+        """What of it can be bought, sent where this person's parcels go."""
+        wanted = [line for line in basket.lines if not line.trouble]
+        rows = await self.reader.all(
+            select(Sku.id, Sku.product_id, Sku.weight_g).where(Sku.id.in_([line.sku_id for line in wanted]))
+        )
+        specs = {row.id: row for row in rows}
+        products = {row.id: row.product_id for row in rows}
+        off = await pricing.granted(self.reader, follower_id, products, now)
+        lines = [
+            Line(x.sku_id, x.quantity, x.price_fen, x.ships, weight_g=specs[x.sku_id].weight_g)
+            for x in wanted
+            if x.sku_id in specs
+        ]
+        to = await AddressGlance(self.reader).of(follower_id)
+        province = province_of(to.region) if to else ""
+        tariff, nowhere = await freight.tariff(self.reader, figures), ""
+        try:
+            sum_ = quote(lines, {}, figures, granted=off, tariff=tariff, province=province)
+        except NoFreightThere:
+            nowhere = province
+            here = [replace(line, ships=False) for line in lines]
+            sum_ = quote(here, {}, figures, granted=off, tariff=tariff)
+        return CartCost(sum_.goods_fen, sum_.discounts, sum_.freight_fen, sum_.to_free_fen, nowhere)
 
 
 _NAMED = Ready(select(Order.id).where(or_(Order.no == bindparam("no"), Order.pay_code == bindparam("pay_code"))))

@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Any
 
 from models import discount, groupbuy
-from models.base import Invariant, Refusal, Work
+from models.base import Invariant, Reader, Refusal, Work
 from models.figures import Figures
 from models.freight import Tariff, plain_tariff
 from models.plays import Terms
@@ -218,9 +218,9 @@ def quote(
     return Quote(tuple(now), goods, tuple(discounts), fee.fen, total, fee.missing_fen)
 
 
-async def granted(work: Work, follower_id: int, products: Mapping[int, int], now: datetime) -> Granted:
+async def granted(reader: Reader, follower_id: int, products: Mapping[int, int], now: datetime) -> Granted:
     """What this person has now; `products` are product ids by line id. Levels, coupons and points come here later."""
-    found = await discount.running(work, set(products.values()), now)
+    found = await discount.running(reader, set(products.values()), now)
     timed = {
         line: Off(found[product].label, percent=found[product].percent)
         for line, product in products.items()

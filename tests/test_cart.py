@@ -5,12 +5,12 @@ import re
 
 import pytest
 from follower import Follower
+from sqlalchemy import text
+from test_aftersale import confirms
 from town import Town
 
 from models.cart import Basket, InCart
-from models.figures import OrderFigures
 
-FIGURES = OrderFigures(freight_fen=800, freight_free_from_fen=9900)
 WHERE = "张三 13800138000 浙江省杭州市西湖区文三路1号"
 
 
@@ -28,22 +28,6 @@ def line(**other: object) -> InCart:
         "ships": True,
     }
     return InCart(**(usual | other))  # type: ignore[arg-type]
-
-
-def test_freight_is_due_below_the_limit_and_the_difference_is_told() -> None:
-    basket = Basket((line(),))
-    assert basket.freight_fen(FIGURES) == 800
-    assert basket.to_free_freight_fen(FIGURES) == 4900
-
-
-def test_freight_is_free_from_the_limit_on() -> None:
-    basket = Basket((line(price_fen=9900),))
-    assert basket.freight_fen(FIGURES) == 0
-    assert basket.to_free_freight_fen(FIGURES) == 0
-
-
-def test_what_does_not_ship_costs_no_freight() -> None:
-    assert Basket((line(ships=False),)).freight_fen(FIGURES) == 0
 
 
 def test_what_cannot_be_bought_is_not_in_the_sum() -> None:
@@ -73,6 +57,47 @@ async def test_the_cart_sums_up_and_says_what_is_missing_to_free_freight(town: T
     await mei.says("1")
     shown = (await mei.says("购物车")).text
     assert "1 件，¥45，运费 ¥8，再买 ¥54 包邮" in shown
+
+
+async def test_what_does_not_ship_costs_no_freight(town: Town) -> None:
+    mei = town.wechat("小美")
+    async with town.stage.house.store.engine.begin() as connection:
+        await connection.execute(text("UPDATE product SET ships = (1 = 0) WHERE code = 'A2'"))
+    await mei.says("加 A2")
+    await mei.says("1")
+    assert "1 件，¥45，免运费" in (await mei.says("购物车")).text
+
+
+async def test_the_cart_costs_what_its_order_will_cost(town: Town) -> None:
+    """By the template in force, where this person lives, less what is taken off now."""
+    boss, mei = await town.owner(), town.wechat("小美")
+    await confirms(boss, "设运费 首1件8元 续1件2元 满99包邮; 新疆 首1件20元")
+    await confirms(boss, "限时 A1 7折 到 明天")
+    await mei.says("地址 张三 13800138000 新疆维吾尔自治区喀什市人民路1号")
+    await filled(mei)
+    shown = (await mei.says("购物车")).text
+    assert "5 件，¥354，限时7折 -¥79.2，运费 ¥20\n" in shown
+    placed = (await mei.says("结算")).text
+    assert "限时7折 -¥79.2" in placed
+    assert "运费 ¥20" in placed
+
+
+async def test_freight_is_free_only_from_what_is_left_after_discounts(town: Town) -> None:
+    boss, mei = await town.owner(), town.wechat("小美")
+    await confirms(boss, "限时 A1 8折 到 明天")
+    await mei.says("加 A1")
+    await mei.says("3")
+    assert "1 件，¥118，限时8折 -¥23.6，运费 ¥8，再买 ¥4.6 包邮" in (await mei.says("购物车")).text
+    assert "还差 ¥4.6" in (await mei.says("包邮吗")).text
+
+
+async def test_a_cart_that_goes_nowhere_says_so(town: Town) -> None:
+    boss, mei = await town.owner(), town.wechat("小美")
+    await confirms(boss, "设运费 浙江 首1件8元")
+    await mei.says("地址 张三 13800138000 新疆维吾尔自治区喀什市人民路1号")
+    await mei.says("加 A2")
+    await mei.says("1")
+    assert "新疆维吾尔自治区暂时寄不到" in (await mei.says("购物车")).text
 
 
 async def test_lines_are_changed_and_taken_out_by_their_number(town: Town) -> None:
