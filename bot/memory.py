@@ -50,6 +50,8 @@ def remember(talking: Talking, intent: Intent, reply: Reply, rendered: Rendered,
             "code": reply.pending.code,
             "until": at + PENDING_SECONDS,
         }
+    elif intent.proposes:  # a new command voids the one that waited, also while it still lacks something
+        talking.pending = None
     for thing, code in reply.saw:
         talking.saw(thing, code, now, reply.many)
     talking.times = talking.times + 1 if named(reply) == talking.last else 1

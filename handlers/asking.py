@@ -94,11 +94,13 @@ class Intent:
     """One thing one can ask.
 
     Class keywords: `verb` (its name in codes and in the talk), `changes` (it alters something: a GET only shows a
-    button), `personal` (the answer holds personal data), `page` (it has a page), `role` (who may; deny by default).
+    button), `proposes` (it shows what 确认 would do), `personal` (the answer holds personal data), `page` (it has a
+    page), `role` (who may; deny by default).
     """
 
     verb: ClassVar[str] = ""
     changes: ClassVar[bool] = False
+    proposes: ClassVar[bool] = False
     personal: ClassVar[bool] = False
     page: ClassVar[bool] = False
     role: ClassVar[Role] = Role.HOUSE
@@ -108,6 +110,7 @@ class Intent:
         cls,
         verb: str = "",
         changes: bool = False,
+        proposes: bool = False,
         personal: bool = False,
         page: bool = False,
         role: Role = Role.ANYONE,
@@ -115,9 +118,10 @@ class Intent:
         **kw: Any,
     ) -> None:
         super().__init_subclass__(**kw)
-        if taken := {"verb", "changes", "personal", "page", "role", "proven"} & set(inspect.get_annotations(cls)):
+        if taken := {"verb", "changes", "proposes", "personal", "page", "role", "proven"} & set(inspect.get_annotations(cls)):
             raise TypeError(f"{cls.__name__}: {', '.join(taken)} cannot be a field")
-        cls.verb, cls.changes, cls.personal, cls.page = verb, changes, personal, page
+        cls.verb, cls.changes, cls.proposes = verb, changes, proposes
+        cls.personal, cls.page = personal, page
         cls.role, cls.proven = role, proven or role > Role.ANYONE
         if verb:
             if verb in VERBS:

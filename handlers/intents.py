@@ -321,19 +321,19 @@ class KeepAsIs(Intent, verb="keepasis", changes=True, role=Role.CLERK): order: O
 @dataclass(frozen=True)
 class HandOut(Intent, verb="handout", changes=True, role=Role.CLERK): code: PickupCode = ""
 @dataclass(frozen=True)
-class SellerCancel(Intent, verb="sellercancel", personal=True, role=Role.MANAGER): order: OrderNo = ""; reason: Words = ""
+class SellerCancel(Intent, verb="sellercancel", proposes=True, personal=True, role=Role.MANAGER): order: OrderNo = ""; reason: Words = ""
 @dataclass(frozen=True)
 class SellerCancelNow(Intent, verb="sellercancelnow", changes=True, role=Role.MANAGER): order: str = ""; reason: str = ""
 @dataclass(frozen=True)
-class TakeMoney(Intent, verb="takemoney", role=Role.MANAGER): order: OrderNo = ""; fen: Yuan = 0
+class TakeMoney(Intent, verb="takemoney", proposes=True, role=Role.MANAGER): order: OrderNo = ""; fen: Yuan = 0
 @dataclass(frozen=True)
 class TakeMoneyNow(Intent, verb="takemoneynow", changes=True, role=Role.MANAGER): order: str = ""; fen: int = 0
 @dataclass(frozen=True)
-class GiveBack(Intent, verb="giveback", role=Role.MANAGER): order: OrderNo = ""
+class GiveBack(Intent, verb="giveback", proposes=True, role=Role.MANAGER): order: OrderNo = ""
 @dataclass(frozen=True)
 class GiveBackNow(Intent, verb="givebacknow", changes=True, role=Role.MANAGER): order: str = ""; fen: int = 0
 @dataclass(frozen=True)
-class TakeRest(Intent, verb="rest", role=Role.MANAGER): words: Words = ""
+class TakeRest(Intent, verb="rest", proposes=True, role=Role.MANAGER): words: Words = ""
 @dataclass(frozen=True)
 class TakeRestNow(Intent, verb="restnow", changes=True, role=Role.MANAGER): until: int = 0; notice: str = ""
 @dataclass(frozen=True)
@@ -341,13 +341,13 @@ class OpenAgain(Intent, verb="openagain", changes=True, role=Role.MANAGER): pass
 @dataclass(frozen=True)
 class SetPromise(Intent, verb="promise", changes=True, role=Role.MANAGER): hours: Number = 0; cutoff: Cutoff = ""
 @dataclass(frozen=True)
-class SetDiscount(Intent, verb="discount", role=Role.MANAGER): product: ProductCode = ""; words: Words = ""
+class SetDiscount(Intent, verb="discount", proposes=True, role=Role.MANAGER): product: ProductCode = ""; words: Words = ""
 @dataclass(frozen=True)
 class PutDiscount(Intent, verb="putdiscount", changes=True, role=Role.MANAGER): product: str = ""; percent: int = 0; until: int = 0
 @dataclass(frozen=True)
 class StopDiscount(Intent, verb="stopdiscount", changes=True, role=Role.MANAGER): product: ProductCode = ""
 @dataclass(frozen=True)
-class SetFreight(Intent, verb="setfreight", role=Role.MANAGER): words: Words = ""
+class SetFreight(Intent, verb="setfreight", proposes=True, role=Role.MANAGER): words: Words = ""
 @dataclass(frozen=True)
 class PutFreight(Intent, verb="putfreight", changes=True, role=Role.MANAGER): words: str = ""
 @dataclass(frozen=True)
@@ -363,41 +363,41 @@ class ListStaff(Intent, verb="staff", role=Role.OWNER): pass
 @dataclass(frozen=True)
 class GrantRole(Intent, verb="grant", changes=True, role=Role.OWNER): word: Words = ""
 @dataclass(frozen=True)
-class Dismiss(Intent, verb="dismiss", role=Role.OWNER): n: Number = 0; who: int = 0
+class Dismiss(Intent, verb="dismiss", proposes=True, role=Role.OWNER): n: Number = 0; who: int = 0
 @dataclass(frozen=True)
 class DismissNow(Intent, verb="dismissnow", changes=True, role=Role.OWNER): who: int = 0
 @dataclass(frozen=True)
 class ShowTrail(Intent, verb="trail", role=Role.OWNER): pass
 @dataclass(frozen=True)
-class Publish(Intent, verb="publish", role=Role.MANAGER): line: Words = ""
+class Publish(Intent, verb="publish", proposes=True, role=Role.MANAGER): line: Words = ""
 @dataclass(frozen=True)
 class PublishNow(Intent, verb="publishnow", changes=True, role=Role.MANAGER): line: Words = ""
 @dataclass(frozen=True)
-class PutOn(Intent, verb="puton", role=Role.MANAGER): product: ProductCode = ""
+class PutOn(Intent, verb="puton", proposes=True, role=Role.MANAGER): product: ProductCode = ""
 @dataclass(frozen=True)
 class PutOnNow(Intent, verb="putonnow", changes=True, role=Role.MANAGER): product: ProductCode = ""
 @dataclass(frozen=True)
 class TakeOff(Intent, verb="takeoff", changes=True, role=Role.MANAGER): product: ProductCode = ""
 @dataclass(frozen=True)
-class SetPrice(Intent, verb="price", role=Role.MANAGER): product: SkuCode = ""; price: Yuan = 0; spec: Number = 0
+class SetPrice(Intent, verb="price", proposes=True, role=Role.MANAGER): product: SkuCode = ""; price: Yuan = 0; spec: Number = 0
 @dataclass(frozen=True)
 class SetPriceNow(Intent, verb="pricenow", changes=True, role=Role.MANAGER): product: ProductCode = ""; spec: int = 0; was: int = 0; price: int = 0
 @dataclass(frozen=True)
-class SetStock(Intent, verb="stock", role=Role.MANAGER): product: SkuCode = ""; move: StockMove = ""; spec: Number = 0
+class SetStock(Intent, verb="stock", proposes=True, role=Role.MANAGER): product: SkuCode = ""; move: StockMove = ""; spec: Number = 0
 @dataclass(frozen=True)
 class SetStockNow(Intent, verb="stocknow", changes=True, role=Role.MANAGER): product: ProductCode = ""; spec: int = 0; was: int = 0; move: str = ""
 @dataclass(frozen=True)
 class Today(Intent, verb="today", role=Role.MANAGER): pass
 @dataclass(frozen=True)
-class SetOffer(Intent, verb="setoffer", role=Role.MANAGER): product: SkuCode = ""; size: Number = 0; price: Yuan = 0; hours: Number = 0; spec: str = ""
+class SetOffer(Intent, verb="setoffer", proposes=True, role=Role.MANAGER): product: SkuCode = ""; size: Number = 0; price: Yuan = 0; hours: Number = 0; spec: str = ""
 @dataclass(frozen=True)
-class SetOfferSomehow(Intent, verb="setofferwords", role=Role.MANAGER): words: Words = ""
+class SetOfferSomehow(Intent, verb="setofferwords", proposes=True, role=Role.MANAGER): words: Words = ""
 @dataclass(frozen=True)
 class PutOffer(Intent, verb="putoffer", changes=True, role=Role.MANAGER): product: str = ""; sku_ids: tuple[int, ...] = (); size: int = 0; price: int = 0; hours: int = 0
 @dataclass(frozen=True)
 class StopOffer(Intent, verb="stopoffer", changes=True, role=Role.MANAGER): product: ProductCode = ""
 @dataclass(frozen=True)
-class PlanPush(Intent, verb="planpush", role=Role.MANAGER): words: Words = ""; mark: str = ""
+class PlanPush(Intent, verb="planpush", proposes=True, role=Role.MANAGER): words: Words = ""; mark: str = ""
 @dataclass(frozen=True)
 class SchedulePush(Intent, verb="schedulepush", changes=True, role=Role.MANAGER): topic: str = ""; text: str = ""; at: int = 0
 @dataclass(frozen=True)
@@ -408,17 +408,17 @@ class ShowPush(Coded, verb="showpush", role=Role.MANAGER): push: str = ""
 class CancelPush(Intent, verb="cancelpush", changes=True, role=Role.MANAGER): words: Words = ""
 
 @dataclass(frozen=True)
-class AgreeCase(Intent, verb="agree", personal=True, role=Role.MANAGER): order: OrderNo = ""; line: Number = 0
+class AgreeCase(Intent, verb="agree", proposes=True, personal=True, role=Role.MANAGER): order: OrderNo = ""; line: Number = 0
 @dataclass(frozen=True)
 class AgreeNow(Intent, verb="agreenow", changes=True, role=Role.MANAGER): order: str = ""; cases: tuple[int, ...] = (); steps: int = 0
 @dataclass(frozen=True)
 class RefuseCase(Intent, verb="refuse", changes=True, personal=True, role=Role.MANAGER): order: OrderNo = ""; line: Number = 0; reason: Words = ""
 @dataclass(frozen=True)
-class GivePart(Intent, verb="givepart", personal=True, role=Role.MANAGER): order: OrderNo = ""; line: Number = 0; fen: Yuan = 0; reason: Words = ""
+class GivePart(Intent, verb="givepart", proposes=True, personal=True, role=Role.MANAGER): order: OrderNo = ""; line: Number = 0; fen: Yuan = 0; reason: Words = ""
 @dataclass(frozen=True)
 class GivePartNow(Intent, verb="givepartnow", changes=True, role=Role.MANAGER): order: str = ""; line: int = 0; fen: int = 0; reason: str = ""; last: tuple[int, ...] = ()
 @dataclass(frozen=True)
-class Resend(Intent, verb="resend", personal=True, role=Role.MANAGER): order: OrderNo = ""; line: Number = 0; pieces: Quantity = 0
+class Resend(Intent, verb="resend", proposes=True, personal=True, role=Role.MANAGER): order: OrderNo = ""; line: Number = 0; pieces: Quantity = 0
 @dataclass(frozen=True)
 class ResendNow(Intent, verb="resendnow", changes=True, role=Role.MANAGER): order: str = ""; line: int = 0; pieces: int = 0; last: tuple[int, ...] = ()
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import ast
 import dataclasses
+from inspect import getsource
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,13 @@ def test_an_intent_that_only_asks_is_given_no_shelf() -> None:
             continue
         for name, need in shop.needs[handler].items():
             assert not issubclass(need, Shelf), f"{handler.__qualname__} only asks, but wants {name}: {need.__name__}"
+
+
+def test_a_command_that_shows_what_it_would_do_says_that_it_proposes() -> None:
+    """A push that lacked its hour left the one before it waiting: 确认 sent what nobody had on screen any more."""
+    for kind, handler in shop.handlers.items():
+        shows = "confirm" in {n.id for n in ast.walk(ast.parse(getsource(handler))) if isinstance(n, ast.Name)}
+        assert not shows or kind.proposes, kind.__name__
 
 
 def test_a_staff_command_that_changes_something_can_not_be_packed_into_a_tap() -> None:

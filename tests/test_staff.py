@@ -203,6 +203,24 @@ async def test_a_new_command_voids_the_code_of_the_old_one(town: Town) -> None:
     assert "¥26 → ¥31" in (await boss.says(f"确认 {new}")).text
 
 
+@pytest.mark.parametrize("said", ["推送 #龙井", "推送 #龙井 明天23:00 好茶", "设团 A2 3人 29.9", "改价 A99 5"])
+async def test_a_new_command_voids_the_old_one_although_it_lacks_something_itself(town: Town, said: str) -> None:
+    """Whoever mends a sentence and says 确认 means the one on screen, never the one before."""
+    boss = await town.owner()
+    assert "确认" in (await boss.says("推送 #龙井 明天10:00 新茶到了")).text
+    await boss.says(said)
+    assert "没有等着确认" in (await boss.says("确认")).text
+    assert "还没有推送" in (await boss.says("推送列表")).text
+
+
+async def test_a_look_leaves_what_waits_waiting(town: Town) -> None:
+    boss = await town.owner()
+    await boss.says("推送 #龙井 明天10:00 新茶到了")
+    for look in ("今日", "待发货", "推送列表", "商品"):
+        await boss.says(look)
+    assert "10:00 发" in (await boss.says("确认")).text
+
+
 async def test_digits_meant_for_an_older_command_do_not_confirm_one_that_wants_none(town: Town) -> None:
     boss = await town.owner()
     old = await digits(boss, "改价 A1-1 30")

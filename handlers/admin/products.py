@@ -35,7 +35,6 @@ from models.stockroom import (
     moved,
     read_draft,
 )
-from models.talk import Talking
 
 LOW_LINES = 3
 
@@ -82,9 +81,8 @@ async def take_off(what: TakeOff, room: Stockroom) -> Reply:
 
 @shop.on("改价 {product} {price}", "改价 {price}", "改价 {product}", "改价")
 @shop.on("price {product} {price}", "price {price}", "price {product}")
-async def set_price(what: SetPrice, stock: StockGlance, talk: Talking) -> Reply:
+async def set_price(what: SetPrice, stock: StockGlance) -> Reply:
     """Before and after, and four digits to type."""
-    talk.pending = None  # a new command voids the one that waited, also while it still asks
     goods, n = await _goods(what.product, what.spec, stock)
     spec = goods.spec(n)
     if not what.price:
@@ -110,9 +108,8 @@ async def set_price_now(what: SetPriceNow, room: Stockroom, stock: StockGlance) 
 
 @shop.on("库存 {product} {move}", "库存 {move}", "库存 {product}", "改库存 {product} {move}", "改库存 {product}")
 @shop.on("stock {product} {move}", "stock {move}", "stock {product}")
-async def set_stock(what: SetStock, stock: StockGlance, talk: Talking) -> Reply:
+async def set_stock(what: SetStock, stock: StockGlance) -> Reply:
     """What is there; with +10, -3 or 50 before and after, and four digits to type."""
-    talk.pending = None
     goods, n = await _goods(what.product, what.spec, stock)
     spec = goods.spec(n)
     if not what.move:
