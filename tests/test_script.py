@@ -135,3 +135,15 @@ def test_a_machine_without_the_right_python_is_told_so_in_one_sentence(tmp_path:
     assert done.returncode == 1
     assert done.stderr.startswith(f"tuanpu: {said}")
     assert done.stderr.count("\n") == 1
+
+
+def test_a_python_that_was_named_is_the_one_wherever_it_lies(tmp_path: Path) -> None:
+    top = copy(tmp_path)
+    named = tmp_path / "my pythons" / "python"
+    named.parent.mkdir()
+    named.write_text("#!/bin/sh\necho /opt/named/python; exit 3\n")
+    named.chmod(0o755)
+    for python, said in ((named, "/opt/named/python has no pip"), ("/no/python", "TUANPU_PYTHON (/no/python) is no")):
+        done = run(top, "demo", cwd=tmp_path, TUANPU_PYTHON=str(python))
+        assert done.returncode == 1
+        assert done.stderr.startswith(f"tuanpu: {said}")
