@@ -51,7 +51,8 @@ class Ticks:
     """APScheduler on the wall clock; it only says "look", rows in the database decide what is due and who takes it."""
 
     def __init__(self) -> None:
-        self._scheduler = AsyncIOScheduler(timezone=UTC)
+        # A look is never too late: by default one is dropped that a busy loop comes to a second after its time.
+        self._scheduler = AsyncIOScheduler(timezone=UTC, job_defaults={"misfire_grace_time": None})
         self._looking = 0
         self._idle = asyncio.Event()
         self._idle.set()

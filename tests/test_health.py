@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sqlite3
+import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -15,6 +16,7 @@ from aiohttp.test_utils import make_mocked_request
 from pydantic import SecretStr
 from town import Town
 
+from bot.clock import Ticks
 from bot.simulator import stage as stages
 from bot.simulator.stage import Stage
 from bot.web import health
@@ -191,6 +193,28 @@ async def test_a_serial_that_nobody_knows_is_asked_for_beside_the_request(ready:
     house.pay.keys.wanted, cashier.certificates = True, False
     house.clock.move(timedelta(minutes=2))
     await house._refresh_keys()  # refused: noted, and nothing else
+
+
+# -- what it does by itself ------------------------------------------------------------------------------
+
+
+async def test_a_look_that_a_busy_loop_comes_to_late_is_taken_all_the_same() -> None:
+    """One second late, and it was dropped: on a busy machine overdue groups waited for the next tick, and the next."""
+    looked, ticks = asyncio.Event(), Ticks()
+
+    async def look() -> None:
+        looked.set()
+
+    ticks.every(2, "look", look)
+    ticks.start()
+    try:
+        await asyncio.sleep(1.8)
+        asyncio.get_running_loop().call_soon(time.sleep, 1.5)
+        await asyncio.sleep(0.1)
+        async with asyncio.timeout(0.3):
+            await looked.wait()
+    finally:
+        ticks.stop()
 
 
 # -- how it stops ----------------------------------------------------------------------------------------
