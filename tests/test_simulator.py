@@ -435,3 +435,59 @@ async def test_a_double_tap_is_one_tap(shop: EchoShop, browser: str) -> None:
         await page.wait("document.querySelector('[data-name=小美] .log').innerText.includes('听到 参团 G7K2')")
         assert [getattr(m, "content", "") for m in shop.heard].count("参团 G7K2") == 1
         assert await page.js("document.documentElement.scrollWidth") == 390
+
+
+async def test_on_a_phone_nobody_is_out_of_sight_and_the_newest_words_stay_in_it(shop: EchoShop, browser: str) -> None:
+    async with Browser.launch(browser) as chromium:
+        page = await chromium.page()
+        await page.size(390, 844, phone=True)
+        await page.goto(f"{shop.url}/simulator/")
+        await page.click("[data-name=小美] [data-join]")
+        for _ in range(8):
+            await page.type("[data-name=小美] .words", "你好", enter=True)
+            await page.wait("document.querySelector('[data-name=小美] .words').value === ''")
+            await page.wait("!document.querySelector('[data-name=小美] .dots')")
+        for person in shop.driver.people.values():
+            await shop.driver.says(person, "在吗")  # each tab bears a number of what is unread
+        right = "[...document.querySelectorAll('.tab')].map(t => t.getBoundingClientRect().right)"
+        assert max(await page.js(right)) <= 390
+        left = "(l => l.scrollHeight - l.scrollTop - l.clientHeight)(document.querySelector('[data-name=小美] .log'))"
+        await page.size(390, 480, phone=True)  # the keyboard opens
+        await page.wait(f"{left} < 5")
+        await page.js("document.querySelector('[data-name=小美] .log').scrollTop = 0")
+        await page.size(390, 844, phone=True)
+        assert await page.js(left) > 100, "who reads what was said before is left there"
+        await page.size(844, 390, phone=True)
+        await page.wait("document.querySelector('[data-name=小美] .log').clientHeight > 150")
+        for width in (390, 1300):
+            await page.size(width, 844)
+            await page.js("document.body.classList.add('lost')")
+            await page.wait("document.querySelector('.broken').getClientRects().length")
+
+
+async def test_what_happens_without_the_page_is_seen_on_it_also_after_a_new_start(shop: EchoShop, browser: str) -> None:
+    boss, mei = PEOPLE[4], PEOPLE[0]
+    async with Browser.launch(browser) as chromium:
+        page = await chromium.page()
+        await page.size(1600, 950)
+        await page.goto(f"{shop.url}/simulator/")
+        await page.wait("document.body.classList.contains('ready')")
+        await shop.driver.follows(boss)
+        await page.wait("!document.querySelector('[data-name=老板]').classList.contains('away')")
+        await shop.driver.follows(mei)
+        await page.wait(shows("小美", "听到 subscribe"))
+        again = Driver(shop.url, shop.settings, shop.clock, shop.platform, shop.cashier, shop.http)
+        again.on_line = shop.driver.on_line
+        await again.says(mei, "开过一次了")
+        await page.wait(shows("小美", "听到 开过一次了"))
+
+
+async def test_one_is_offered_yes_and_no_where_that_was_asked_only(shop: EchoShop, browser: str) -> None:
+    async with Browser.launch(browser) as chromium:
+        page = await chromium.page()
+        await page.goto(f"{shop.url}/simulator/")
+        phone = "{name: '小美', channel: 'wechat', role: '', lines: [{side: 'shop', choices: {}, parts: [%s]}]}"
+        offered = "suggestions(%s).map(o => o.say).includes('要')" % phone  # noqa: UP031
+        await page.wait("typeof suggestions === 'function'")
+        assert await page.js(offered % "'有新品的话，告诉您一声吗？回 要 或 不用。'")
+        assert not await page.js(offered % "'12月2日 10:00 前发出，发货就告诉您。'")

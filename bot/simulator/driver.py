@@ -81,7 +81,8 @@ class Driver:
         self.on_exchange: list[Callable[[Exchange], None]] = []
         self.people: dict[tuple[str, str], Person] = {}
         self._transcripts: dict[tuple[str, str], list[Line]] = {}
-        self._lines = count(1)
+        # A page that was open before a new start knows the old numbers: they are not given again.
+        self._lines = count(int(clock.now().timestamp() * 1000))
         self._exchange = count(1)
         platform.on_message.append(self._delivered)
 
@@ -125,8 +126,8 @@ class Driver:
 
     async def follows(self, person: Person, scene: str = "") -> Heard:
         """Follows the account, by a QR with `scene` or plainly."""
-        self._show(person, "event", Heard(text="扫码关注 · follows by a card" if scene else "关注 · follows"))
         self.platform.follow(person.channel, person.who, scene)
+        self._show(person, "event", Heard(text="扫码关注 · follows by a card" if scene else "关注 · follows"))
         if person.channel == "weibo":
             data = {"key": f"QR_SCENE_{scene}", "ticket": self.wire.ticket()} if scene else {}
             return await self._deliver(self.wire.weibo(person, "scan_follow" if scene else "follow", "关注", data))
@@ -135,8 +136,8 @@ class Driver:
 
     async def unfollows(self, person: Person) -> Heard:
         """Leaves the account; whatever the shop answers is not shown."""
-        self._show(person, "event", Heard(text="取消关注 · unfollows"))
         self.platform.unfollow(person.channel, person.who)
+        self._show(person, "event", Heard(text="取消关注 · unfollows"))
         if person.channel == "weibo":
             return await self._deliver(self.wire.weibo(person, "unfollow", "取消关注", {}))
         return await self._deliver(self.wire.wechat(person, "unsubscribe", {"EventKey": ""}))

@@ -367,7 +367,10 @@ class Phones:
             raise bad("no such picture") from gone
 
     def _line(self, person: Person, line: Line) -> None:
-        self.events.tell("line", {"person": f"{person.channel}:{person.who}", **self._told(line)})
+        key = f"{person.channel}:{person.who}"
+        self.events.tell("line", {"person": key, **self._told(line)})
+        if line.side == "event":  # one may follow without the page: the merchant does, as the demo begins
+            self.events.tell("following", {"person": key, "following": self.driver.follows_now(person)})
 
     def _exchange(self, one: Exchange) -> None:
         self.events.tell("exchange", self._wired(one))

@@ -71,7 +71,7 @@ const role = (phone) => ROLES[phone.role === "merchant" ? "merchant" : phone.cha
 
 function build(told) {
   const root = $("#phone").content.firstElementChild.cloneNode(true);
-  const phone = { ...told, lines: [], root, unread: 0, waiting: 0, log: $(".log", root), lastAt: 0 };
+  const phone = { ...told, lines: [], root, unread: 0, waiting: 0, log: $(".log", root), lastAt: 0, atEnd: true };
   const [zh, en] = role(phone);
   root.id = `phone-${phones.size}`;
   root.dataset.name = phone.name;
@@ -120,6 +120,9 @@ function build(told) {
   $("[data-pay]", root).addEventListener("click", (e) => pay(phone, e.currentTarget));
   $(".sheet", root).addEventListener("keydown", (e) => { if (e.key === "Escape") closeSheet(phone); });
   if (phone.channel === "weibo") $("[data-join]", root).replaceChildren("关注这个微博", make("small", {}, "Follow the account"));
+  // A keyboard that opens, or a window that shrinks, leaves the newest words in sight.
+  phone.log.addEventListener("scroll", () => { phone.atEnd = phone.log.scrollHeight - phone.log.scrollTop - phone.log.clientHeight < 40; });
+  new ResizeObserver(() => { if (phone.atEnd) scrollDown(phone); }).observe(phone.log);
   buildMenu(phone);
   $("#phones").append(root);
   return phone;
@@ -487,7 +490,7 @@ function tick() {
   const local = new Date(clock.epoch + performance.now() - clock.seen + shift);
   $("#now").textContent = local.toISOString().slice(11, 16);
   const night = local.getUTCHours() >= 22 || local.getUTCHours() < 8;
-  $("#day").textContent = `${local.getUTCMonth() + 1}月${local.getUTCDate()}日 · ${night ? "夜里 quiet hours" : "店里 shop time"}`;
+  $("#day").replaceChildren(`${local.getUTCMonth() + 1}月${local.getUTCDate()}日 · ${night ? "夜里" : "店里"}`, make("span", {}, night ? " quiet hours" : " shop time"));
 }
 
 async function turn(button) {

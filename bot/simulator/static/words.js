@@ -53,7 +53,7 @@ function suggestions(phone) {
   if (phone.channel === "wechat" && typeof payTicket === "string" && payTicket) add(`付款 ${payTicket}`, "pay that order here");
   if (/付款 https?:/.test(said)) add("代付", "a link for a friend who pays");
   if (/寄到哪里|地址发/.test(said) && SAMPLE_ADDRESS[phone.name]) add(SAMPLE_ADDRESS[phone.name], "my address (a sample)");
-  if (/要.{0,6}不用|告诉您/.test(said)) { add("要", "yes, tell me"); add("不用", "no, thanks"); }
+  if (/回 ?要 ?或 ?不用/.test(said)) { add("要", "yes, tell me"); add("不用", "no, thanks"); }
   if (group) { add(`参团 ${group}`, "join the group"); add(`邀请卡 ${group}`, "my card for the group"); }
   if (product) { add(`买 ${product}`, "buy it"); add(`开团 ${product}`, "start a group"); add(`看 ${product}`, "show it"); }
   if (order && /收到您的付款|待发货/.test(lately)) { add("换规格", "another spec, before it is packed"); add("改地址", "another address"); }
