@@ -118,7 +118,9 @@ class Intent:
         **kw: Any,
     ) -> None:
         super().__init_subclass__(**kw)
-        if taken := {"verb", "changes", "proposes", "personal", "page", "role", "proven"} & set(inspect.get_annotations(cls)):
+        if taken := {"verb", "changes", "proposes", "personal", "page", "role", "proven"} & set(
+            inspect.get_annotations(cls)
+        ):
             raise TypeError(f"{cls.__name__}: {', '.join(taken)} cannot be a field")
         cls.verb, cls.changes, cls.proposes = verb, changes, proposes
         cls.personal, cls.page = personal, page
