@@ -21,7 +21,7 @@ from handlers.intents import (
 )
 from handlers.replies import Choice, Reply, ask, confirm, listing, reply
 from handlers.routing import Hearing, shop
-from models.aftersale import REASON, Case, CaseNotNow, NoSuchCase, TooMuchAsked, unsent
+from models.aftersale import MONEY, REASON, Case, CaseNotNow, NoSuchCase, TooMuchAsked, unsent
 from models.aftersaleglance import CaseGlance, CaseSeen
 from models.figures import Figures
 from models.order import NotNow, Order, OrderLine, Orders
@@ -176,13 +176,16 @@ async def give_part(said: GivePart, orders: OrderGlance, cases: CaseGlance, ways
     if len(places) > 1:
         return _which_line(order, places, wish)
     place, reason = places[0], wish.reason.strip()[:100]
-    case = next((c for c in await cases.of_order(order.id) if c.place == place and c.state == "applied"), None)
+    line, of_line = order.lines[place - 1], [c for c in await cases.of_order(order.id) if c.place == place]
+    case = next((c for c in of_line if c.state == "applied"), None)
     proposed = case is not None and not (case.kind == "part" and case.amount_fen <= wish.fen)
     act = GivePartNow(order.no, place, wish.fen, reason, await _last(cases, order.id, place))
-    facts = {"line": order.lines[place - 1].words, "fen": wish.fen, "proposed": proposed, "reason": reason}
+    facts = {"line": line.words, "fen": wish.fen, "proposed": proposed, "reason": reason}
     facts["way"] = way = await ways.coming(order.id, wish.fen)
-    if way.fen < wish.fen:
-        raise TooMuchAsked(order=order.no, line=facts["line"], left_fen=way.fen)
+    gone_fen = sum(c.amount_fen for c in of_line if c.kind in MONEY and c.state in ("refunding", "done"))
+    left_fen = min(way.fen, line.amount_fen - gone_fen)
+    if left_fen < wish.fen:
+        raise TooMuchAsked(order=order.no, line=line.words, left_fen=left_fen)
     return confirm("aftersale/give_part", act, _digits(), order=order.no, **facts).now_seen("order", order.no)
 
 
