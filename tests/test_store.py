@@ -298,6 +298,32 @@ async def _written(store: Store, statement: Any) -> None:
         await session.execute(statement)
 
 
+async def test_a_connection_keeps_what_is_promised_of_it(blank: Blank, postgres: Postgres, tmp_path: Path) -> None:
+    """SQLite: WAL, every commit on the disk, foreign keys; PostgreSQL: READ COMMITTED, no statement beyond 5 s.
+
+    Each asked of connections of their own: those of other tests may have been told otherwise since.
+    """
+
+    async def said(store: Store, *questions: str) -> list[list[Any]]:
+        async with store.engine.connect() as writer:
+            written = [(await writer.exec_driver_sql(question)).scalar_one() for question in questions]
+        read = [(await store.reader.all(text(question)))[0][0] for question in questions]
+        return [written, read]
+
+    with closing(sqlite3.connect(blank.file)) as source, closing(sqlite3.connect(tmp_path / "own.db")) as copy:
+        source.backup(copy)
+    full = 2
+    own = Store(f"sqlite:///{tmp_path / 'own.db'}")
+    await own.engine.dispose()
+    pragmas = ("PRAGMA journal_mode", "PRAGMA synchronous", "PRAGMA foreign_keys")
+    assert await said(own, *pragmas) == [["wal", full, 1]] * 2
+    await own.close()
+    far = Store(await postgres.fresh_database(blank.url))
+    asked = ("SHOW statement_timeout", "SHOW lock_timeout", "SHOW transaction_isolation")
+    assert await said(far, *asked) == [["5s", "4s", "read committed"]] * 2
+    await far.close()
+
+
 async def test_an_overdrawn_shelf_is_refused_by_the_database_itself(store: Store) -> None:
     """The last guard: whatever the rules and the conditional updates let through."""
     with pytest.raises(DBAPIError, match="ck_sku_held_within_stock"):

@@ -18,7 +18,7 @@ from sqlalchemy import bindparam, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 from town import Blank
 
-from models import ledger, tables
+from models import ledger, tables, verify
 from models.base import Moment
 from models.store import Store
 from models.verify import breaking, offenders
@@ -590,4 +590,30 @@ async def test_verify_waits_for_nobody_and_nobody_for_it(
             await session.execute(text("UPDATE talk SET number = -1"))
             assert await offenders(other, lived.now) == []
         assert {i.name for _, i, _ in await offenders(other, lived.now)} == {"talk_number"}
+        await other.close()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_verify_sees_one_moment_and_can_change_nothing(
+    kind: str, blank: Blank, postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is committed between two of its questions is no contradiction: it reads in one snapshot."""
+    lived = await lived_in(kind, blank, postgres)
+    usual, begun = verify.breaking, []
+    async with copy_of(lived, tmp_path, postgres) as store:
+        other = Store(str(store.engine.url.render_as_string(hide_password=False)))
+
+        async def breaking(connection: AsyncConnection, *more: Any) -> list[Any]:
+            found = await usual(connection, *more)
+            if not begun:
+                begun.append(1)
+                async with other.session() as session, session.begin():
+                    await session.execute(text("UPDATE talk SET number = -1"))
+                if not store.sqlite:
+                    assert (await connection.execute(text("SHOW transaction_read_only"))).scalar_one() == "on"
+            return found
+
+        monkeypatch.setattr(verify, "breaking", breaking)
+        assert await offenders(store, lived.now) == []
+        assert {i.name for _, i, _ in await offenders(store, lived.now)} == {"talk_number"}
         await other.close()

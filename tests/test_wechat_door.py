@@ -223,6 +223,14 @@ async def test_a_body_over_64_kib_is_refused_whether_or_not_it_says_so(at_wechat
     refused(at_wechat, await at_wechat.post("/wechat", query, chunks()), "size", 413)
 
 
+async def test_a_body_of_64_kib_is_read_and_a_byte_more_is_not(at_wechat: House) -> None:
+    query, body = sealed(message())
+    room = 64 * 1024 - len(body)
+    refused(at_wechat, await at_wechat.post("/wechat", query, body + b" " * (room + 1)), "size", 413)
+    assert (await at_wechat.post("/wechat", query, body + b" " * room))[0] == 200
+    assert len(at_wechat.desk.heard) == 1
+
+
 async def test_a_chunked_body_within_bounds_is_read_whole(at_wechat: House) -> None:
     query, body = sealed(message(Content="茶" * 600))
 
