@@ -44,6 +44,7 @@ from handlers.replies import Choice, Post, Reply, reply
 from handlers.routing import Hearing, shop
 from models.aftersaleglance import CaseGlance
 from models.answer import AnswerGlance
+from models.base import ORDER_NO
 from models.figures import Figures
 from models.follower import Follower, Me
 from models.order import UNPAID
@@ -58,7 +59,6 @@ from models.words import is_no, is_yes
 TOPICS = topics()
 # What each topic of the data file is asked by; the shop's own answers by the name under which they are kept.
 MINE: dict[str, Intent] = {
-    "my_payment": MyPayment(),
     "my_refund": MyRefund(),
     "freight": Freight(),
     "discounts": Discounts(),
@@ -93,12 +93,15 @@ _CHANGES = re.compile(r"不要|不想要|不买|退|取消|换|改|错")
 _CANCEL_THAT = re.compile(
     r"(?:我要|我想|帮我|麻烦|请|把)*取消(?!.*(?:订阅|推送|关注|提醒|通知|团))(.+?)(?:[那这][个单])?的?(?:订单)?[吧了]?"
 )
+_NUMBER = re.compile(ORDER_NO)
 PAGE = 8
 BACK = 3  # refunds that are told at once
 
 
 def _goods(hearing: Hearing) -> str:
-    """The codes of the goods that a sentence about an order names: of the part of it that wants something changed."""
+    """What a sentence names an order by: its number, else the codes of goods, in the part that wants a change first."""
+    if number := _NUMBER.search(hearing.said):
+        return number[0].upper()
     parts = [part for part in _PARTS.split(hearing.said) if _CHANGES.search(part)]
     return " ".join(next(filter(None, map(hearing.catalog.named, (*parts, hearing.said))), ()))
 
@@ -108,6 +111,8 @@ def _intent(topic: str, hearing: Hearing) -> Intent:
         return ChangeOrder(next((what for what, words in SUBJECTS if words.search(hearing.said)), ""), _goods(hearing))
     if topic == "my_parcel":
         return MyParcel(_goods(hearing))
+    if topic == "my_payment":
+        return MyPayment(_goods(hearing))
     if topic == "care":
         return Care(hearing.raw[:60])
     if topic in ("regions", "return_freight") or (topic == "freight" and _FETCH.search(hearing.said)):
@@ -144,8 +149,10 @@ def cancel_that(hearing: Hearing) -> Intent | None:
 
 
 async def _newest(orders: OrderGlance, me: Me, shown: str, among: Which, goods: str = "") -> OrderSeen | None:
-    """One with the goods that are named; else the one on screen, if it is among these; else the newest that is under
-    way, unpaid, or anything."""
+    """The one that is named by its number, one with the goods that are named; else the one on screen, if it is among
+    these; else the newest that is under way, unpaid, or anything."""
+    if _NUMBER.fullmatch(goods.lower()):
+        return await orders.by_no(goods, me.id)
     page, _ = await orders.page(me.id, among, "", PAGE)
     named = with_goods(page, goods.split())
     on_screen = next((o for o in named or page if o.no == shown), None)
@@ -206,7 +213,7 @@ async def payment(
     ask: MyPayment, me: Me, orders: OrderGlance, refunds: RefundGlance, talk: Talking, figures: Figures, now: datetime
 ) -> Reply | Intent:
     """Whether it has been paid."""
-    order = await _newest(orders, me, talk.shown("order", now), Which.ALL)
+    order = await _newest(orders, me, talk.shown("order", now), Which.ALL, ask.goods)
     if order is None:
         return reply("everyday/no_order", Choice("商品", Browse())).aside()
     if order.state == "closed" and (order.paid_at is not None or await refunds.of_order(order.id)):
@@ -258,7 +265,7 @@ async def change(ask: ChangeOrder, me: Me, orders: OrderGlance, talk: Talking, n
     order = await _newest(orders, me, talk.shown("order", now), Which.ALL, ask.goods)
     if order is None:
         return reply("everyday/no_order", Choice("商品", Browse())).aside()
-    meant = order.no if with_goods([order], ask.goods.split()) else talk.shown("order", now)
+    meant = order.no if order.no == ask.goods or with_goods([order], ask.goods.split()) else talk.shown("order", now)
     wishes = {"address": ChangeAddress(meant), "spec": ChangeSpec(meant), "note": NoteOrder(meant)}
     if ask.what in wishes and order.state not in ("closed", "completed"):
         return wishes[ask.what]

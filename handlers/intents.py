@@ -127,7 +127,7 @@ class MyParcel(Coded, verb="parcel", personal=True): goods: str = ""
 @dataclass(frozen=True)
 class LateParcel(Intent, verb="lateparcel", changes=True, personal=True): order: OrderNo = ""
 @dataclass(frozen=True)
-class MyPayment(Coded, verb="paid", personal=True): pass
+class MyPayment(Coded, verb="paid", personal=True): goods: str = ""
 @dataclass(frozen=True)
 class SaysPaid(Intent, verb="sayspaid", changes=True, personal=True): order: OrderNo = ""
 @dataclass(frozen=True)

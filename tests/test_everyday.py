@@ -116,6 +116,24 @@ async def test_words_that_hold_an_order_s_number_are_about_it_and_never_searched
     assert f"您的订单里没有 {no}" in (await lin.says(f"收款 {no}")).text
 
 
+async def test_a_question_that_names_an_order_is_answered_about_that_one(town: Town) -> None:
+    """K7M2P9QA到哪了 was answered about the newest order, whichever was named."""
+    mei, hao = await customer(town, "小美"), await customer(town, "小浩")
+    first, second = await orders(mei, GREEN), await orders(mei, "买 A2")
+    await mei.pays(first)
+    await mei.pays(second)
+    await town.settles()
+    for said in ("{}到哪了", "订单号{}", "催一下{}", "{} 付了", "{}不要了"):
+        for no in (number(first), number(second)):
+            assert (await mei.says(said.format(no))).text.startswith(f"订单 {no}"), said
+        await _minute(town)
+    await mei.says(f"订单 {number(second)}")
+    assert f"订单 {number(first)} 改寄哪里" in (await mei.says(f"{number(first)} 换个地址")).text
+    theirs = number(await orders(hao, GREEN))
+    assert f"没找到订单 {theirs}" in (await mei.says(f"{theirs}到哪了")).text
+    assert not await broken(town)
+
+
 async def test_when_it_leaves_is_told_before_one_pays(town: Town) -> None:
     boss, mei = await town.owner(), await customer(town, "小美")
     assert "付款后 48 小时内发货" in (await mei.says("看 A11")).text
