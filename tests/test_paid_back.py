@@ -451,6 +451,19 @@ async def test_nothing_is_handed_out_while_its_buyer_wants_it_back(town: Town) -
     assert "请把货交给" in (await boss.says(f"核销 {code}")).text
 
 
+async def test_nothing_is_handed_out_while_its_buyer_may_pay_for_another_spec(town: Town) -> None:
+    figures(town, pickup_at=COUNTER)
+    boss, mei = await town.owner(), await customer(town, "小美")
+    no = await paid(town, mei)
+    code = await pickup_code(mei)
+    assert "补差价" in (await mei.says(f"换规格 {no} 100g")).text
+    assert "补差价" in (await boss.says(f"核销 {code}")).text
+    assert await one(town, Order.state) == ("paid",)
+    await mei.says(f"不换了 {no}")
+    assert "请把货交给" in (await boss.says(f"核销 {code}")).text
+    assert not await broken(town)
+
+
 async def pickup_code(mei: Any) -> str:
     """自提 is said: the code for the counter."""
     found = re.search(r"自提码 ([2-9A-Z]{6})", (await mei.says("自提")).text)
@@ -520,6 +533,16 @@ async def test_a_refund_that_was_put_right_at_the_cashier_s_desk_is_found_there(
         await town.later(hours=25)
     assert await refunds(town) == [(2700, "done")]
     assert await states(town) == ["done"]
+
+
+async def test_what_was_refused_for_good_is_said_again_only_from_the_next_day_on(town: Town) -> None:
+    boss, _, no = await refused(town)
+    assert f"退款没退成：订单 {no}" in told(boss)
+    for _ in range(3):
+        await town.later(hours=1)
+    assert told(boss) == ""
+    await town.later(hours=22)
+    assert "¥27" in told(boss)
 
 
 async def test_what_the_cashier_refused_for_good_may_be_given_back_by_hand(town: Town) -> None:
