@@ -443,18 +443,22 @@ async def test_on_a_phone_nobody_is_out_of_sight_and_the_newest_words_stay_in_it
         await page.size(390, 844, phone=True)
         await page.goto(f"{shop.url}/simulator/")
         await page.click("[data-name=小美] [data-join]")
-        for _ in range(8):
-            await page.type("[data-name=小美] .words", "你好", enter=True)
-            await page.wait("document.querySelector('[data-name=小美] .words').value === ''")
-            await page.wait("!document.querySelector('[data-name=小美] .dots')")
+        await page.wait(shows("小美", "听到 subscribe"))
+        for n in range(10):
+            await shop.driver.says(PEOPLE[0], f"第 {n} 句")
+        await page.wait(shows("小美", "听到 第 9 句"))
         for person in shop.driver.people.values():
-            await shop.driver.says(person, "在吗")  # each tab bears a number of what is unread
+            await shop.driver.says(person, "在吗")  # now each tab bears a number of what is unread
         right = "[...document.querySelectorAll('.tab')].map(t => t.getBoundingClientRect().right)"
         assert max(await page.js(right)) <= 390
+        await page.click("#wire")
+        assert await page.js("document.querySelector('#which').getBoundingClientRect().width") > 120
+        await page.click("#close-panel")
         left = "(l => l.scrollHeight - l.scrollTop - l.clientHeight)(document.querySelector('[data-name=小美] .log'))"
         await page.size(390, 480, phone=True)  # the keyboard opens
         await page.wait(f"{left} < 5")
         await page.js("document.querySelector('[data-name=小美] .log').scrollTop = 0")
+        await page.wait("![...phones.values()][0].atEnd")
         await page.size(390, 844, phone=True)
         assert await page.js(left) > 100, "who reads what was said before is left there"
         await page.size(844, 390, phone=True)
@@ -486,8 +490,15 @@ async def test_one_is_offered_yes_and_no_where_that_was_asked_only(shop: EchoSho
     async with Browser.launch(browser) as chromium:
         page = await chromium.page()
         await page.goto(f"{shop.url}/simulator/")
-        phone = "{name: '小美', channel: 'wechat', role: '', lines: [{side: 'shop', choices: {}, parts: [%s]}]}"
-        offered = "suggestions(%s).map(o => o.say).includes('要')" % phone  # noqa: UP031
         await page.wait("typeof suggestions === 'function'")
-        assert await page.js(offered % "'有新品的话，告诉您一声吗？回 要 或 不用。'")
-        assert not await page.js(offered % "'12月2日 10:00 前发出，发货就告诉您。'")
+
+        async def offered(word: str, said: str, role: str) -> bool:
+            phone = {"name": "小美", "channel": "wechat", "role": role}
+            phone |= {"lines": [{"side": "shop", "choices": {}, "parts": [said]}]}
+            say = f"suggestions({json.dumps(phone)}).map(o => o.say)"
+            return bool(await page.js(f"{say}.includes({json.dumps(word)})"))
+
+        assert await offered("要", "有新品的话，告诉您一声吗？回 要 或 不用。", "follower")
+        assert not await offered("要", "12月2日 10:00 前发出，发货就告诉您。", "follower")
+        assert await offered("确认 7712", "确定请在 3 分钟内回 确认 7712", "merchant")
+        assert not await offered("确认", "今日；员工；确认 加四位数", "merchant")

@@ -32,7 +32,7 @@ function suggestions(phone) {
 
   if (newest) for (const [number, words] of Object.entries(newest.choices).slice(0, 6)) add(number, words);
   if (phone.role === "merchant") {
-    if (/确认/.test(said)) add((said.match(/确认 ?\d{4}/) || ["确认"])[0], "confirm");
+    if (/回 ?确认/.test(said)) add((said.match(/确认 ?\d{4}/) || ["确认"])[0], "confirm");
     if (/绑定/.test(said) && !/绑定好了/.test(said)) add("绑定 ", "bind as staff with the code", true);
     add("待发货", "to ship");
     if (order) add(`发货 ${order} 顺丰 SF1234567890`, "ship the order", true);
