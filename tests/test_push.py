@@ -31,7 +31,7 @@ from models.outbox import Outbox
 from models.reach import ReachGlance, release
 from models.seal import Keys, Sealed
 from models.store import Store
-from models.subscription import Subscriptions, may_go
+from models.subscription import Subscription, Subscriptions, may_go
 from models.tables import invariants
 
 CHINA = ZoneInfo("Asia/Shanghai")
@@ -582,6 +582,27 @@ async def test_who_leaves_between_the_plan_and_the_hour_gets_nothing(stage: Stag
     await qiang.unfollows()
     await town.later(hours=1, minutes=1)
     assert mei.inbox == qiang.inbox == []
+
+
+@pytest.mark.parametrize(("changed", "why"), [({"state": "left"}, "left"), ({"max_fen": 100}, "price")])
+async def test_what_is_on_its_way_is_asked_about_once_more_before_it_goes(
+    stage: Stage, town: Town, changed: dict[str, Any], why: str
+) -> None:
+    """By SQL, past everything that takes back what is queued: as if both had happened at the same moment."""
+    owner, mei, courier = await town.owner(), town.wechat("小美"), stage.house.courier
+    await mei.follows()
+    await mei.says("订阅 龙井")
+    await owner.says("推送 #龙井 今天13:00 龙井到了")
+    await owner.says("确认")
+    courier.paused = True
+    await town.later(hours=1, minutes=1)
+    async with stage.house.store.session() as session, session.begin():
+        assert (await session.execute(update(Subscription).values(**changed))).rowcount == 1  # type: ignore[attr-defined]
+    courier.paused = False
+    await courier.drain()
+    assert mei.inbox == []
+    (row,) = await stage.house.store.reader.all(select(Outbox.state, Outbox.error).where(Outbox.kind == "push"))
+    assert tuple(row) == ("dropped", why)
 
 
 async def test_the_night_is_proposed_away(stage: Stage, town: Town) -> None:

@@ -1,7 +1,6 @@
 """Staff in the same chat: one-time codes, roles, 确认 with its digits, and who may hear none of it."""
 
 import re
-from datetime import timedelta
 
 import pytest
 from follower import Follower
@@ -13,7 +12,7 @@ from handlers.asking import Coded, unpack
 from handlers.intents import Confirm
 from models import staff
 from models.audit import Audit
-from models.staff import CODE_LIFE, new_code
+from models.staff import new_code
 
 
 async def digits(person: Follower, said: str) -> str:
@@ -69,10 +68,12 @@ async def test_the_right_code_makes_one_staff_and_works_once(town: Town) -> None
     assert "店主" not in (await thief.says("员工")).text
 
 
-async def test_a_code_dies_with_its_time(town: Town) -> None:
-    code = await make_owner(town.stage.house)
-    await town.later(minutes=CODE_LIFE / timedelta(minutes=1) + 1)
-    assert "对不上" in (await town.wechat("老板").says(f"绑定 {code}")).text
+async def test_a_code_dies_after_thirty_minutes_and_not_before(town: Town) -> None:
+    code, late = await make_owner(town.stage.house), await make_owner(town.stage.house)
+    await town.later(minutes=29, seconds=50)
+    assert "店主" in (await town.wechat("老板").says(f"绑定 {code}")).text
+    await town.later(seconds=15)
+    assert "对不上" in (await town.wechat("老王").says(f"绑定 {late}")).text
 
 
 async def test_five_wrong_tries_in_all_end_every_open_code(town: Town) -> None:
