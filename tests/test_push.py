@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from conftest import LONG, NOON
+from follower import Follower as Person
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import func, insert, literal, select, update
@@ -22,7 +23,7 @@ from bot.simulator.stage import Stage
 from handlers.admin.pushes import understood, wording
 from models import outbox, subscription
 from models.base import Contended, Work
-from models.budget import Heard, heard
+from models.budget import Heard, Speech, heard
 from models.campaign import Campaign, CampaignOver, Campaigns, doubtful
 from models.catalog import Catalogs
 from models.figures import Figures, PushFigures
@@ -584,25 +585,59 @@ async def test_who_leaves_between_the_plan_and_the_hour_gets_nothing(stage: Stag
     assert mei.inbox == qiang.inbox == []
 
 
+async def on_its_way(stage: Stage, town: Town, moment: str) -> Person:
+    """Somebody for whom a push is queued at this moment of today, and the courier is held up."""
+    owner, mei = await town.owner(), town.wechat("小美")
+    await mei.follows()
+    await mei.says("订阅 龙井")
+    await owner.says(f"推送 #龙井 今天{moment} 龙井到了")
+    await owner.says("确认")
+    stage.house.courier.paused = True
+    hour, minute = map(int, moment.split(":"))
+    await town.later(hours=hour - 12, minutes=minute, seconds=30)
+    return mei
+
+
+async def goes_on(stage: Stage) -> list[tuple[str, str]]:
+    """The courier goes on; what has become of the push, and why."""
+    stage.house.courier.paused = False
+    await stage.house.courier.drain()
+    rows = await stage.house.store.reader.all(select(Outbox.state, Outbox.error).where(Outbox.kind == "push"))
+    return [tuple(row) for row in rows]
+
+
+async def changes(stage: Stage, table: Any, **values: Any) -> None:
+    """By SQL, past everything that takes back what is queued: as if both had happened at the same moment."""
+    async with stage.house.store.session() as session, session.begin():
+        await session.execute(update(table).values(**values))
+
+
 @pytest.mark.parametrize(("changed", "why"), [({"state": "left"}, "left"), ({"max_fen": 100}, "price")])
 async def test_what_is_on_its_way_is_asked_about_once_more_before_it_goes(
     stage: Stage, town: Town, changed: dict[str, Any], why: str
 ) -> None:
-    """By SQL, past everything that takes back what is queued: as if both had happened at the same moment."""
-    owner, mei, courier = await town.owner(), town.wechat("小美"), stage.house.courier
-    await mei.follows()
-    await mei.says("订阅 龙井")
-    await owner.says("推送 #龙井 今天13:00 龙井到了")
-    await owner.says("确认")
-    courier.paused = True
-    await town.later(hours=1, minutes=1)
-    async with stage.house.store.session() as session, session.begin():
-        assert (await session.execute(update(Subscription).values(**changed))).rowcount == 1  # type: ignore[attr-defined]
-    courier.paused = False
-    await courier.drain()
+    mei = await on_its_way(stage, town, "13:00")
+    await changes(stage, Subscription, **changed)
+    assert await goes_on(stage) == [("dropped", why)]
     assert mei.inbox == []
-    (row,) = await stage.house.store.reader.all(select(Outbox.state, Outbox.error).where(Outbox.kind == "push"))
-    assert tuple(row) == ("dropped", why)
+
+
+async def test_a_push_that_slipped_into_the_night_waits_for_the_morning(stage: Stage, town: Town) -> None:
+    mei = await on_its_way(stage, town, "21:59")
+    await town.later(seconds=40)
+    assert await goes_on(stage) == [("due", "quiet")]
+    await town.later(hours=9, minutes=59)
+    assert mei.inbox == []
+    await town.later(minutes=1)
+    assert "龙井到了" in mei.inbox[0].text
+
+
+@pytest.mark.parametrize(("used", "goes"), [(2, True), (3, False)])
+async def test_of_the_five_messages_the_last_two_are_no_push_s(stage: Stage, town: Town, used: int, goes: bool) -> None:
+    mei = await on_its_way(stage, town, "13:00")
+    await changes(stage, Speech, typed_used=used)
+    assert await goes_on(stage) == [("done", "") if goes else ("dropped", "no way open")]
+    assert len(mei.inbox) == goes
 
 
 async def test_the_night_is_proposed_away(stage: Stage, town: Town) -> None:
