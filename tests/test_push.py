@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from sqlalchemy import func, insert, literal, select, update
 from town import Blank, Town
 
+from bot.channel import SendFailed
 from bot.simulator.stage import Stage
 from handlers.admin.pushes import understood, wording
 from models import outbox, subscription
@@ -630,6 +631,26 @@ async def test_a_push_that_slipped_into_the_night_waits_for_the_morning(stage: S
     assert mei.inbox == []
     await town.later(minutes=1)
     assert "龙井到了" in mei.inbox[0].text
+
+
+async def test_a_push_that_may_have_arrived_is_not_sent_again(
+    stage: Stage, town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Marketing is never repeated on a doubt, nor shown on top of the next answer."""
+    mei = await on_its_way(stage, town, "13:00")
+    channel, sent = stage.house.channels["wechat"], list[str]()
+
+    async def say(who: str, answer: Any, *, key: str) -> None:
+        sent.append(key)
+        raise SendFailed("unknown", "no answer")
+
+    with monkeypatch.context() as away:
+        away.setattr(channel, "say", say)
+        assert await goes_on(stage) == [("unknown", "unknown: no answer")]
+    await town.later(hours=1)
+    assert len(sent) == 1
+    assert mei.inbox == []
+    assert "龙井到了" not in (await mei.says("商品")).text
 
 
 @pytest.mark.parametrize(("used", "goes"), [(2, True), (3, False)])
