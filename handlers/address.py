@@ -29,12 +29,11 @@ LONGEST = 600  # characters of an address and its pieces
 
 
 @shop.on("地址", "收货地址", "我的地址", "地址簿", "address")
-async def show(what: ShowAddress, me: Me, addresses: AddressGlance, talk: Talking, now: datetime) -> Reply | Intent:
-    """The places that orders can go to, masked; who has none is asked for one, if one is asked for already by that."""
+async def show(what: ShowAddress, me: Me, addresses: AddressGlance, talk: Talking, now: datetime) -> Reply:
+    """The places that orders can go to, masked; who has none is asked for one, for what waits for it already."""
     book = await addresses.book(me.id)
     if not book:
-        waiting = address_asked(talk, now)
-        return waiting[0] if waiting is not None else ask("address/none", SetAddress(), "line")
+        return ask("address/none", *(address_asked(talk, now) or (SetAddress(), "line")))
     if len(book) == 1:
         masked = named(book[0])
         return reply("address/show", Choice("换地址", SetAddress()), Choice("商品", Browse()), masked=masked)

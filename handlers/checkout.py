@@ -155,12 +155,13 @@ async def buy_lines(
     items = []
     for sku_id, many in merged.items():
         product, sku = await products.sku(sku_id)
+        product.on_shelf()  # said before the address is asked for, as what is short
         items.append(Item(product, sku, many))
     if not items:
         return reply("checkout/which_product", Choice("看看商品", Browse()))
     first = items[0]
     short = next((i for i in items if i.sku.left < i.quantity), None)
-    if short is not None:  # said before the address is asked for
+    if short is not None:
         return _sold_out(_gone(short), catalog, wish.play)
     to, *known = await work.together(book.of(me.id), *read_ahead(work, me.id, items, figures))
     if wish.like:  # as that order was sent

@@ -159,6 +159,8 @@ class Backroom:
 
     async def close(self) -> None:
         shop.kinds.pop("wish", None)
+        if self.house.store.sqlite:
+            event.remove(self.house.store.engine.sync_engine, "connect", _hasty)  # the engine is lent to others, too
         await self.house.stop()
 
     @property

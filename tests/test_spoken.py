@@ -438,7 +438,7 @@ async def test_what_is_asked_in_between_leaves_the_question_open(town: Town) -> 
 async def test_the_word_address_while_an_order_waits_for_one_does_not_lose_the_order(town: Town) -> None:
     mei = await customer(town, "小美")
     await mei.says("买 A11 50g 罐装")
-    assert "还等您的地址" in (await mei.says("地址")).text
+    assert "还没有您的收货地址" in (await mei.says("地址")).text
     assert "合计" in (await mei.says(WHERE)).text
 
 
