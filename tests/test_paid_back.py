@@ -847,7 +847,7 @@ async def two_specs_and_one_of_them(town: Town, monkeypatch: pytest.MonkeyPatch,
         if at_once:
             await work.finish()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(both.wait(), 1)
+            await asyncio.wait_for(both.wait(), BARE)
 
     async def second() -> str:
         await first.wait()
