@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from handlers.errands import AskTrade, CloseTrade, Prepay
 from handlers.intents import PayByToken, PrepayMade, PrepayRefused, ShowPay, StartPay
@@ -17,10 +18,13 @@ from models.order import NoSuchOrder, Orders
 from models.orderglance import OrderGlance
 from models.payment import Attempt, AttemptGlance, Attempts
 from models.paytoken import TOKEN_LENGTH, PayTokens, friend_mark, token_hash
+from models.refund import NO_CASHIER
 from models.seal import Keys
 from models.settlement import end, held
+from models.staff import Role, StaffRoom
 from models.supplement import Supplements, bill_at, both
 
+OVER = ("closed", NO_CASHIER)  # why a way to pay is refused that nobody waits for any more
 TOKEN = "token"
 """Where WeChat Pay cannot be called: the page shows words to be said to the WeChat account instead."""
 
@@ -164,8 +168,14 @@ async def prepay_made(fact: PrepayMade, work: Work, post: Post, now: datetime) -
 
 
 @shop.on()
-async def prepay_refused(fact: PrepayRefused, work: Work, post: Post, now: datetime) -> Reply:
-    """The cashier takes no such order; "paid" means that we have missed something."""
+async def prepay_refused(
+    fact: PrepayRefused, work: Work, staff: StaffRoom, post: Post, figures: Figures, now: datetime
+) -> Reply:
+    """The cashier takes no such order; "paid" means that we have missed something.
+
+    What it refuses else it may refuse to everybody (a certificate that has ended, a right that was taken away), and
+    nobody would hear of it but who wants to pay: managers are told, once a day.
+    """
     found = await held(work, fact.out_trade_no)
     if found is None:
         return reply("desk/silent")
@@ -176,6 +186,11 @@ async def prepay_refused(fact: PrepayRefused, work: Work, post: Post, now: datet
         attempt.state = "refused"
         if bill.state == "closing":
             await end(work, order, bill, bill.closed_cause)
+        if fact.means not in OVER:
+            said = reply("payment/nobody_pays", no=order.no, error=fact.means)
+            day = now.astimezone(ZoneInfo(figures.zone)).date().isoformat()
+            for who in await staff.on_duty(Role.MANAGER):
+                post.tell(who, said, key=f"prepay:{day}:{fact.means}:{who}")
     state = "refused" if bill.payable else ""
     return _page(bill.state, bill.total_fen, bill.pay_until, now, attempt.way, state=state)
 

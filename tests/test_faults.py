@@ -85,6 +85,23 @@ async def test_a_request_for_a_way_to_pay(town: Town, how: dict[str, Any]) -> No
     assert not await broken(town)
 
 
+async def test_a_cashier_that_takes_no_orders_any_more_is_told_to_the_merchant_once_a_day(town: Town) -> None:
+    """Whoever wants to pay sees that it does not work; the shop heard nothing."""
+    boss, mei = await town.owner(), await customer(town, "小美")
+    placed = await orders(mei, GREEN)
+    for _ in range(2):
+        town.stage.cashier.fail_next(PREPAY, status=403, code="NO_AUTH")
+        assert not (await presses(mei, placed)).code_url
+    await town.settles()
+    assert told(boss).count(f"订单 {number(placed)} 的客人付不了款：微信支付不接，说的是 NO_AUTH") == 1
+    town.stage.cashier.fail_next(PREPAY, status=400, code="ORDER_CLOSED")
+    await presses(mei, placed)
+    await town.settles()
+    assert "付不了款" not in told(boss), "this is about one number, and another one is drawn"
+    assert (await presses(mei, placed)).code_url
+    assert not await broken(town)
+
+
 async def test_a_way_to_pay_that_comes_after_the_order_was_cancelled_is_closed(town: Town) -> None:
     cashier, mei = town.stage.cashier, await customer(town, "小美")
     before = await shelf(town)

@@ -101,7 +101,7 @@ class Till:
         except PayRefused as no:
             if no.means == "later":
                 raise Unknown(str(no)) from None
-            return PrepayRefused(number, no.means)
+            return PrepayRefused(number, no.means if no.means != "other" else no.code)
 
     def _way(self, errand: Prepay, bill: Bill) -> Awaitable[str]:
         if errand.way == "jsapi":
