@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -102,6 +103,11 @@ def ask(template: str, intent: Intent, field: str, *, options: Iterable[tuple[st
     lines = tuple(Choice(label, intent.filled(**{field: value})) for label, value in pairs)
     question = Question(intent, field, tuple(value for _, value in pairs))
     return Reply(template, facts, lines=lines, question=question)
+
+
+def digits() -> str:
+    """Four digits that a slip of the thumb does not type: `confirm` shows them, 确认 brings them back."""
+    return str(secrets.randbelow(9000) + 1000)
 
 
 def confirm(template: str, intent: Intent, code: str = "", **facts: Any) -> Reply:

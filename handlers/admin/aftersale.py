@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from datetime import datetime
 from typing import TypeVar
 
@@ -19,7 +18,7 @@ from handlers.intents import (
     SetReturns,
     ShowProduct,
 )
-from handlers.replies import Choice, Reply, ask, confirm, listing, reply
+from handlers.replies import Choice, Reply, ask, confirm, digits, listing, reply
 from handlers.routing import Hearing, shop
 from models.aftersale import MONEY, REASON, Case, CaseNotNow, NoSuchCase, TooMuchAsked, unsent
 from models.aftersaleglance import CaseGlance, CaseSeen
@@ -34,10 +33,6 @@ ANSWERABLE = ("applied", "agreed", "returned")
 WAITING, ROWS = 40, 6
 RETURNS = (("拆", "sealed"), ("不", "no"), ("否", "no"), ("支持", ""), ("是", ""), ("可", ""))
 _W = TypeVar("_W", AgreeCase, RefuseCase, GivePart, Resend)
-
-
-def _digits() -> str:
-    return f"{secrets.randbelow(9000) + 1000}"
 
 
 def _which(found: list[CaseSeen], act: Intent) -> Reply:
@@ -83,7 +78,7 @@ async def agree(
     freight_fen = freight_back(order, order.lines, found)
     way = await ways.coming(order.id, sum(case.amount_fen for case in found) + freight_fen)
     facts = {"cases": found, "freight_fen": freight_fen, "way": way, "figures": figures.service}
-    return confirm("aftersale/agree", act, _digits(), order=order, **facts).now_seen("order", order.no)
+    return confirm("aftersale/agree", act, digits(), order=order, **facts).now_seen("order", order.no)
 
 
 def changed_since(wish: AgreeNow, held: list[Case]) -> bool:
@@ -186,7 +181,7 @@ async def give_part(said: GivePart, orders: OrderGlance, cases: CaseGlance, ways
     left_fen = min(way.fen, line.amount_fen - gone_fen)
     if left_fen < wish.fen:
         raise TooMuchAsked(order=order.no, line=line.words, left_fen=left_fen)
-    return confirm("aftersale/give_part", act, _digits(), order=order.no, **facts).now_seen("order", order.no)
+    return confirm("aftersale/give_part", act, digits(), order=order.no, **facts).now_seen("order", order.no)
 
 
 @shop.on()
@@ -234,7 +229,7 @@ async def resend(said: Resend, orders: OrderGlance, cases: CaseGlance) -> Reply:
     proposed = case is not None and case.kind != "resend"
     act = ResendNow(order.no, place, pieces, await _last(cases, order.id, place))
     words = f"{line.name} {line.spec}".strip() + f" ×{pieces}"
-    asked = confirm("aftersale/resend", act, _digits(), order=order.no, line=words, proposed=proposed)
+    asked = confirm("aftersale/resend", act, digits(), order=order.no, line=words, proposed=proposed)
     return asked.now_seen("order", order.no)
 
 

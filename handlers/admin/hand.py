@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterable
 from datetime import datetime
 
 from handlers.asking import Intent
 from handlers.errands import CloseTrade
 from handlers.intents import GiveBack, GiveBackNow, ListToShip, RemindOwed, TakeMoney, TakeMoneyNow
-from handlers.replies import Choice, Post, Reply, ask, confirm, reply
+from handlers.replies import Choice, Post, Reply, ask, confirm, digits, reply
 from handlers.routing import shop
 from models import hand
 from models.base import Work
@@ -27,10 +26,6 @@ from models.supplement import SupplementGlance, SupplementSeen
 
 LINES = 6
 SILENT = reply("desk/silent")
-
-
-def _digits() -> str:
-    return f"{secrets.randbelow(9000) + 1000}"
 
 
 def _due(order: OrderSeen, asked: SupplementSeen | None) -> int:
@@ -63,7 +58,7 @@ async def take(
     more = asked.what if asked is not None and order.state != "pending" else ""
     being_paid = await attempts.open_of(order.id) is not None
     return confirm(
-        "hand/take", taking, _digits(), order=order, due_fen=due_fen, more=more, being_paid=being_paid
+        "hand/take", taking, digits(), order=order, due_fen=due_fen, more=more, being_paid=being_paid
     ).now_seen("order", order.no)
 
 
@@ -110,7 +105,7 @@ async def give_back(wish: GiveBack, owed: HandGlance) -> Reply:
     found = await owed.owed_of(wish.order)
     if found is None:
         raise NothingOwed(order=wish.order)
-    return confirm("hand/back", GiveBackNow(found.no, found.amount_fen), _digits(), owed=found)
+    return confirm("hand/back", GiveBackNow(found.no, found.amount_fen), digits(), owed=found)
 
 
 @shop.on()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import secrets
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -21,7 +20,7 @@ from handlers.intents import (
     ShipSomehow,
     ShowLabel,
 )
-from handlers.replies import Choice, Post, Reply, ask, confirm, listing, reply
+from handlers.replies import Choice, Post, Reply, ask, confirm, digits, listing, reply
 from handlers.routing import Hearing, shop
 from models import carrier
 from models.aftersaleglance import CaseGlance
@@ -242,8 +241,7 @@ async def seller_cancel(wish: SellerCancel, orders: OrderGlance, ways: WayBackGl
     _cancellable(order)
     way = await ways.coming(order.id)
     now = SellerCancelNow(order.no, wish.reason.strip()[:40])
-    digits = f"{secrets.randbelow(9000) + 1000}"
-    return confirm("admin/cancel", now, digits, order=order, way=way, reason=now.reason)
+    return confirm("admin/cancel", now, digits(), order=order, way=way, reason=now.reason)
 
 
 def _cancellable(order: OrderSeen) -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import secrets
 from dataclasses import replace
 from datetime import datetime
 
 from handlers.asking import Intent
 from handlers.intents import PutOffer, SetOffer, SetOfferSomehow, StopOffer
-from handlers.replies import Question, Reply, confirm, reply
+from handlers.replies import Question, Reply, confirm, digits, reply
 from handlers.routing import shop
 from models.catalog import Catalog
 from models.figures import Figures
@@ -65,7 +64,7 @@ async def set_offer(ask: SetOffer, catalog: Catalog, glance: GroupGlance, figure
     return confirm(
         "plays/set_offer",
         put,
-        f"{secrets.randbelow(10_000):04d}",
+        digits(),
         name=goods.name,
         product=goods.code,
         rows=rows,

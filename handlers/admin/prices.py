@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-import secrets
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from handlers.intents import PutDiscount, PutFreight, SetDiscount, SetFreight, ShowFreight, StopDiscount
-from handlers.replies import Reply, confirm, reply
+from handlers.replies import Reply, confirm, digits, reply
 from handlers.routing import shop
 from models.catalog import Catalog
 from models.discount import Discounts, sane, tenths
@@ -43,8 +42,7 @@ async def set_discount(wish: SetDiscount, catalog: Catalog, figures: Figures, no
     rows = [(s.label or (goods.name if goods else ""), s.price_fen, _after(s.price_fen, percent)) for s in specs]
     put = PutDiscount("" if whole else wish.product, percent, int(until.timestamp()))
     facts = {"name": goods.name if goods and not whole else "全店", "label": tenths(percent), "until": until}
-    digits = f"{secrets.randbelow(9000) + 1000}"
-    return confirm("prices/discount", put, digits, rows=rows, steep=percent > 50, **facts)
+    return confirm("prices/discount", put, digits(), rows=rows, steep=percent > 50, **facts)
 
 
 def _after(price_fen: int, percent: int) -> int:
@@ -101,8 +99,7 @@ async def set_freight(wish: SetFreight, figures: Figures) -> Reply:
     usual = wish.words.strip() in USUAL
     tariff = plain_tariff(figures) if usual else read_tariff(wish.words)
     rest = usual or any(not zone.provinces for zone in tariff.zones)
-    digits = f"{secrets.randbelow(9000) + 1000}"
-    return confirm("prices/set_freight", PutFreight(wish.words), digits, tariff=tariff, rest=rest)
+    return confirm("prices/set_freight", PutFreight(wish.words), digits(), tariff=tariff, rest=rest)
 
 
 @shop.on()

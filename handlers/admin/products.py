@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from datetime import datetime
 
 from handlers.intents import (
@@ -19,7 +18,7 @@ from handlers.intents import (
     TakeOff,
     Today,
 )
-from handlers.replies import Choice, Reply, ask, confirm, reply
+from handlers.replies import Choice, Reply, ask, confirm, digits, reply
 from handlers.routing import shop
 from models.figures import Figures
 from models.prices import yuan
@@ -94,7 +93,7 @@ async def set_price(what: SetPrice, stock: StockGlance) -> Reply:
     percent = round((what.price - spec.price_fen) * 100 / spec.price_fen) if spec.price_fen else None
     change = SetPriceNow(goods.code, spec.n, spec.price_fen, what.price)
     facts = {"goods": goods, "spec": spec, "to_fen": what.price, "percent": percent}
-    return confirm("products/price", change, _digits(), **facts).now_seen("product", goods.code)
+    return confirm("products/price", change, digits(), **facts).now_seen("product", goods.code)
 
 
 @shop.on()
@@ -120,7 +119,7 @@ async def set_stock(what: SetStock, stock: StockGlance) -> Reply:
     if after < spec.held or after > MOST_STOCK:
         raise StockHeld(product=goods.code, held=spec.held, asked=after)
     change = SetStockNow(goods.code, spec.n, spec.on_hand, what.move)
-    asked = confirm("products/stock_change", change, _digits(), goods=goods, spec=spec, after=after)
+    asked = confirm("products/stock_change", change, digits(), goods=goods, spec=spec, after=after)
     return asked.now_seen("product", goods.code)
 
 
@@ -153,8 +152,3 @@ def _specs(goods: Stocked) -> list[tuple[str, str]]:
         return f"{spec.label or goods.name} ¥{yuan(spec.price_fen)} 库存 {spec.on_hand}"
 
     return [(words(spec), str(spec.n)) for spec in goods.specs]
-
-
-def _digits() -> str:
-    """Four digits that a slip of the thumb does not type."""
-    return str(secrets.randbelow(9000) + 1000)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import secrets
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from handlers.asking import Intent
 from handlers.intents import Browse, CancelPush, ListPushes, PlanPush, ReleasePush, SchedulePush, ShowProduct, ShowPush
-from handlers.replies import Choice, Reply, confirm, listing, reply
+from handlers.replies import Choice, Reply, confirm, digits, listing, reply
 from handlers.routing import shop
 from models.base import EPOCH, Work
 from models.campaign import TEXT_ROOM, Campaign, CampaignGlance, Campaigns, NoCampaign, doubtful
@@ -104,7 +103,7 @@ async def plan(ask: PlanPush, reach: ReachGlance, catalog: Catalog, figures: Fig
     return confirm(
         "admin/push_plan",
         SchedulePush(draft.topic, draft.text, at),
-        code=f"{secrets.randbelow(10_000):04d}" if counted.people > BARE else "",
+        code=digits() if counted.people > BARE else "",
         topic=draft.topic,
         due=draft.due if at else None,
         reach=counted,
