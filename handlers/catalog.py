@@ -137,7 +137,11 @@ async def show(
             steps.append(Choice(f"开团 {deal.size}人 ¥{yuan(deal.price_fen)}", OpenGroup(goods.code)))
     steps.append(Choice("再看看别的", Browse()))
     rule = await promises.now(figures)
-    facts = {"rests_until": rule.rests_until if rule.resting(now) else None, "cutoff": rule.cutoff}
+    facts = {
+        "rests_until": rule.rests_until if rule.resting(now) else None,
+        "cutoff": rule.cutoff,
+        "stopped": rule.stopped,
+    }
     said = reply("catalog/show", *steps, goods=goods, words=words, deal=deal, left=left, **facts)
     return said.now_seen("product", goods.code, ask.quantity)
 

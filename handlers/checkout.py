@@ -24,6 +24,7 @@ from models.orderglance import OrderGlance
 from models.prices import yuan
 from models.pricing import Quote
 from models.product import ProductGlance, Products, Sku, SoldOut
+from models.promise import selling
 from models.talk import Talking
 from models.words import counted, plain
 
@@ -64,6 +65,7 @@ async def buy(
     moved = bool(wish.seen) and wish.seen != prices  # a number whose meaning changed is shown again, not executed
     sku = None if moved else _chosen(wish.spec, skus)
     if sku is None:
+        await selling(products.work, figures)  # said before anything is asked for
         options = [(_label(s, figures), str(i)) for i, s in enumerate(skus, 1)]
         asking = wish.filled(spec="", seen=prices)
         facts = {"product": product.name, "axis": product.axis, "moved": moved, "many": wish.quantity}

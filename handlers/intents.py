@@ -339,6 +339,12 @@ class TakeRestNow(Intent, verb="restnow", changes=True, role=Role.MANAGER): unti
 @dataclass(frozen=True)
 class OpenAgain(Intent, verb="openagain", changes=True, role=Role.MANAGER): pass
 @dataclass(frozen=True)
+class StopSelling(Intent, verb="stopselling", changes=True, role=Role.MANAGER): pass
+@dataclass(frozen=True)
+class SellAgain(Intent, verb="sellagain", proposes=True, role=Role.MANAGER): pass
+@dataclass(frozen=True)
+class SellAgainNow(Intent, verb="sellagainnow", changes=True, role=Role.MANAGER): pass
+@dataclass(frozen=True)
 class SetPromise(Intent, verb="promise", changes=True, role=Role.MANAGER): hours: Number = 0; cutoff: Cutoff = ""
 @dataclass(frozen=True)
 class SetDiscount(Intent, verb="discount", proposes=True, role=Role.MANAGER): product: ProductCode = ""; words: Words = ""

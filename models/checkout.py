@@ -19,7 +19,7 @@ from models.order import Order, OrderLine, OrderPlaced, Orders, QuantityOdd, Too
 from models.plays import Terms, Wish
 from models.pricing import Line, Quote, quote
 from models.product import Product, Sku, SoldOut
-from models.promise import promise
+from models.promise import selling
 from models.ready import Ready
 
 
@@ -42,12 +42,12 @@ class Item:
 def read_ahead(
     work: Work, follower_id: int, items: Sequence[Item], figures: Figures
 ) -> tuple[Coroutine[Any, Any, Any], ...]:
-    """What `place` reads, to be read `together` with what else is wanted."""
+    """What `place` reads, to be read `together` with what else is wanted. Raises NotSelling."""
     return (
         Orders(work).unpaid_of(follower_id),
         pricing.granted(work, follower_id, {i.sku.id: i.product.id for i in items}, work.now),
         freight.tariff(work, figures),
-        promise(work, figures),
+        selling(work, figures),
         _names(work),
     )
 
@@ -68,7 +68,8 @@ async def place(
     """Make an order and hold what it wants; `terms` are those of the play of its one line, `known` is what was
     `read_ahead`.
 
-    Raises NotForSale, SoldOut, QuantityOdd, InHand, TooManyUnpaid, NoFreightThere; Contended when somebody was faster.
+    Raises NotSelling, NotForSale, SoldOut, QuantityOdd, InHand, TooManyUnpaid, NoFreightThere; Contended when somebody
+    was faster.
     """
     now = work.now
     most = min(figures.order.max_quantity, terms.max_quantity if terms else figures.order.max_quantity)

@@ -1,8 +1,8 @@
-"""When goods leave (发货承诺): the shop's hours, the same-day hour, and the rest it takes (打烊)."""
+"""When goods leave (发货承诺): the hours, the same-day hour, the rest it takes (打烊), and whether it sells (停售)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -10,12 +10,16 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import CheckConstraint, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.base import Base, Glance, Invariant, Reader, Work
+from models.base import Base, Glance, Invariant, Reader, Refusal, Work
 from models.figures import Figures
 from models.product import Product
 from models.ready import Ready
 
 LONGEST_HOURS = 30 * 24
+
+
+class NotSelling(Refusal):
+    """The shop takes no orders for now (停售 全店). Facts: notice."""
 
 
 class PromiseRow(Base):
@@ -30,16 +34,18 @@ class PromiseRow(Base):
     cutoff: Mapped[str] = mapped_column(default="")  # "16:00": paid until then, it leaves the same day
     rests_until: Mapped[datetime | None]
     notice: Mapped[str] = mapped_column(default="")
+    stopped: Mapped[datetime | None]  # since when no orders are taken
 
 
 @dataclass(frozen=True)
 class Promise:
-    """What the shop promises; `rests_until` (aware UTC) with `notice` while it rests."""
+    """What the shop promises; `rests_until` (aware UTC) with `notice` while it rests; `stopped`: takes no orders."""
 
     hours: int
     cutoff: str = ""
     rests_until: datetime | None = None
     notice: str = ""
+    stopped: datetime | None = None
 
     def resting(self, now: datetime) -> bool:
         return self.rests_until is not None and now < self.rests_until
@@ -62,7 +68,7 @@ class Promise:
 
 
 _NEWEST = Ready(
-    select(PromiseRow.hours, PromiseRow.cutoff, PromiseRow.rests_until, PromiseRow.notice)
+    select(PromiseRow.hours, PromiseRow.cutoff, PromiseRow.rests_until, PromiseRow.notice, PromiseRow.stopped)
     .order_by(PromiseRow.id.desc())
     .limit(1)
 )
@@ -72,6 +78,19 @@ async def promise(reader: Reader, figures: Figures) -> Promise:
     """What is promised now."""
     row = await reader.first(_NEWEST, {})
     return Promise(**row) if row is not None else Promise(figures.order.promise_hours)
+
+
+async def selling(reader: Reader, figures: Figures) -> Promise:
+    """What is promised to who orders now; raises NotSelling."""
+    now_is = await promise(reader, figures)
+    if now_is.stopped is not None:
+        raise NotSelling(notice=now_is.notice)
+    return now_is
+
+
+async def stop_selling(work: Work, stopped: datetime | None, figures: Figures) -> None:
+    """Take no orders from then on, or take them again (None); those that were made may be paid."""
+    await _write(work, replace(await promise(work, figures), stopped=stopped))
 
 
 async def rest(work: Work, until: datetime | None, notice: str, figures: Figures) -> None:
@@ -93,9 +112,7 @@ async def usual(work: Work, hours: int, cutoff: str, figures: Figures) -> None:
 
 
 async def _write(work: Work, new: Promise) -> None:
-    work.session.add(
-        PromiseRow(made=work.now, hours=new.hours, cutoff=new.cutoff, rests_until=new.rests_until, notice=new.notice)
-    )
+    work.session.add(PromiseRow(made=work.now, **asdict(new)))
     await work.session.flush()
 
 

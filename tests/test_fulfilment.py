@@ -193,6 +193,38 @@ async def test_a_resting_shop_sells_and_says_when_it_ships(town: Town) -> None:
     assert "休息" not in (await orders(mei, "买 A11 x3")).text
 
 
+async def test_a_shop_that_stops_selling_takes_no_order_in_any_way_until_it_sells_again(town: Town) -> None:
+    """停售 全店 asks for nothing, for it only makes the shop safer; 开售 wants its four digits (C7, C25)."""
+    boss, mei, wang = await town.owner(), await customer(town, "小美"), town.wechat("王阿姨")
+    await wang.follows()
+    waiting = await orders(mei, GREEN)
+    await mei.says("加 A11 50g 罐装")
+    assert "本来就在卖" in (await boss.says("开售")).text
+    assert "全店停售了" in (await boss.says("停售 全店")).text
+    assert "全店停售了" in (await boss.says("停售全店")).text
+    for words in (GREEN, "结算", "开团 A1"):
+        heard = await mei.says(words)
+        while "哪种" in heard.text or "哪一种" in heard.text:
+            heard = await mei.says("1")
+        assert "不接新单" in heard.text, words
+    for words in ("买 A11", "买 A11 50g 罐装"):
+        assert "不接新单" in (await wang.says(words)).text, "said before a spec or an address is asked for"
+    assert "暂时不接单" in (await mei.says("看 A11")).text
+    await mei.pays(waiting)
+    await town.settles()
+    assert "收到您的付款" in told(mei), "what was ordered may be paid"
+    assert "停售中" in (await boss.says("发货承诺")).text
+    await boss.says("发货承诺 72小时")
+    assert "不接新单" in (await mei.says(GREEN)).text, "another promise sells nothing"
+    asked = (await boss.says("开售 全店")).text
+    assert "不接新单" in (await mei.says(GREEN)).text
+    await boss.says("确认 " + re.findall(r"确认 (\d{4})", asked)[0])
+    assert "合计" in (await orders(mei, GREEN)).text
+    assert "停售全店" in (log := (await boss.says("日志")).text)
+    assert "开售全店" in log
+    assert not await broken(town)
+
+
 async def test_the_shop_s_promise_is_set_and_shown_on_its_goods(town: Town) -> None:
     boss, mei = await town.owner(), await customer(town, "小美")
     assert "48 小时" in (await boss.says("发货承诺")).text

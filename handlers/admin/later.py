@@ -16,7 +16,6 @@ INSTEAD = {"numbers": Choice("今日", Today()), "pause": Choice("推送列表",
 @shop.on("发券", "发券 {words}", what="plays")
 @shop.on("图片 {product}", what="picture")
 @shop.on("找 {phone}", "客户 {words}", what="people")
-@shop.on("停售", "停售 全店", "开售", "开售 全店", what="stop")
 @shop.on("求谅解", "求谅解 {order}", what="pardon")
 @shop.on("暂停推送", what="pause")
 async def not_yet(ask: NotYet) -> Reply:

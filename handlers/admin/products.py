@@ -70,7 +70,7 @@ async def put_on_now(what: PutOnNow, room: Stockroom) -> Reply:
     return reply("products/put_on_done", see, name=product.name, code=product.code)
 
 
-@shop.on("下架 {product}", "unlist {product}", "停售 {product}", "下架", "unlist")
+@shop.on("下架 {product}", "unlist {product}", "停售 {product}", "下架", "停售", "unlist")
 async def take_off(what: TakeOff, room: Stockroom) -> Reply:
     """Off the shelf at once: what makes the shop safer asks for nothing."""
     product = await room.shelve(what.product, on=False)

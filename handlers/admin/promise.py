@@ -1,4 +1,4 @@
-"""When goods leave, by the merchant: the shop's hours, the same-day hour, rest and opening again."""
+"""When goods leave, by the merchant: the shop's hours, the same-day hour, rest, and whether it sells at all."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import re
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from handlers.intents import OpenAgain, SetPromise, TakeRest, TakeRestNow
-from handlers.replies import Reply, confirm, reply
+from handlers.intents import OpenAgain, SellAgain, SellAgainNow, SetPromise, StopSelling, TakeRest, TakeRestNow
+from handlers.replies import Reply, confirm, digits, reply
 from handlers.routing import shop
 from models import promise
 from models.base import Work
@@ -62,6 +62,30 @@ async def open_again(wish: OpenAgain, work: Work, promises: PromiseGlance, figur
     if before.resting(now):
         await promise.rest(work, None, "", figures)
     return reply("promise/open", hours=before.hours, cutoff=before.cutoff, rested=before.resting(now))
+
+
+@shop.on("停售 全店", "全店停售", "停止接单", "stop selling")
+async def stop_selling(wish: StopSelling, work: Work, promises: PromiseGlance, figures: Figures) -> Reply:
+    """No new orders from now on, in any way; it only makes the shop safer, so nothing is asked for."""
+    if (await promises.now(figures)).stopped is None:
+        await promise.stop_selling(work, work.now, figures)
+    return reply("promise/stopped")
+
+
+@shop.on("开售 全店", "全店开售", "开售", "恢复接单", "sell again")
+async def sell_again(wish: SellAgain, promises: PromiseGlance, figures: Figures) -> Reply:
+    """Orders are taken again, once four digits confirm it."""
+    stopped = (await promises.now(figures)).stopped
+    if stopped is None:
+        return reply("promise/sells")
+    return confirm("promise/sell_again", SellAgainNow(), digits(), stopped=stopped)
+
+
+@shop.on()
+async def sell_again_now(wish: SellAgainNow, work: Work, figures: Figures) -> Reply:
+    """The shop sells again."""
+    await promise.stop_selling(work, None, figures)
+    return reply("promise/sells", again=True)
 
 
 @shop.on(
