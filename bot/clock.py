@@ -9,7 +9,10 @@ from datetime import UTC, datetime, timedelta
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
+from bot.logs import Seldom
+
 log = logging.getLogger(__name__)
+MINUTE = 60.0
 
 
 class Clock:
@@ -60,13 +63,15 @@ class Ticks:
     def every(self, seconds: int, name: str, look: Callable[[], Awaitable[None]]) -> None:
         """Call `look` every `seconds` seconds; a look that is still running is not started twice."""
 
+        failed = Seldom(log, every=MINUTE)  # a database that is away fails each look, and is told of once a minute
+
         async def guarded() -> None:
             self._looking += 1
             self._idle.clear()
             try:
                 await look()
-            except Exception:  # a tick that fails is looked at again at the next one
-                log.exception("tick failed", extra={"tick": name})
+            except Exception as failure:  # a tick that fails is looked at again at the next one
+                failed("tick failed", failure, tick=name)
             finally:
                 self._looking -= 1
                 if not self._looking:

@@ -15,9 +15,10 @@ from sqlalchemy import select, update
 
 from bot import late
 from bot.channel import Channel, SendFailed
-from bot.clock import Clock
+from bot.clock import MINUTE, Clock
 from bot.desk import Desk
 from bot.face import Answer
+from bot.logs import Seldom
 from bot.points import point
 from bot.quarantine import unheard
 from bot.shared import Shared
@@ -252,11 +253,12 @@ class Courier:
 
     async def run(self) -> None:
         """Work until cancelled: woken by `listen`, and every second anyway."""
+        stumbled = Seldom(log, every=MINUTE)
         while True:
             try:
                 busy = await self.round() == BATCH
-            except Exception:
-                log.exception("the courier stumbled")
+            except Exception as failure:
+                stumbled("the courier stumbled", failure)
                 busy = False
             if busy:
                 continue

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Protocol
@@ -14,6 +13,7 @@ from urllib.parse import unquote_plus
 from aiohttp import StreamReader, hdrs, web
 
 from bot.face import Answer
+from bot.logs import Seldom
 from handlers.routing import Told
 
 BODY = 64 * 1024
@@ -71,26 +71,6 @@ class Watch(Protocol):
 
 def uncounted(_what: str) -> None:
     """For doors whose refusals and faults nobody counts."""
-
-
-class Seldom:
-    """Logs at most one line every `every` seconds and says how many it swallowed in between."""
-
-    def __init__(self, log: logging.Logger, every: float = 1.0, tick: Callable[[], float] = time.monotonic) -> None:
-        self._log, self._every, self._tick = log, every, tick
-        self._next = float("-inf")
-        self.swallowed = 0
-
-    def __call__(self, words: str, failed: BaseException | None = None, **extra: object) -> None:
-        """Log `words` as a warning, or as an error with `failed`'s traceback, unless one was just logged."""
-        now = self._tick()
-        if now < self._next:
-            self.swallowed += 1
-            return
-        self._next = now + self._every
-        level = logging.WARNING if failed is None else logging.ERROR
-        self._log.log(level, words, extra={**extra, "swallowed": self.swallowed}, exc_info=failed)
-        self.swallowed = 0
 
 
 def query_of(raw_path: str) -> dict[str, str]:

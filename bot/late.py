@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from bot.clock import Clock
-from bot.door import Seldom
+from bot.logs import Seldom
 from handlers.routing import Told
 from models import outbox
 from models.base import Work

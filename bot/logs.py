@@ -9,7 +9,8 @@ import logging
 import re
 import secrets
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -136,3 +137,23 @@ def request(name: str = "") -> Iterator[str]:
         yield made
     finally:
         request_id.reset(token)
+
+
+class Seldom:
+    """Logs at most one line every `every` seconds and says how many it swallowed in between."""
+
+    def __init__(self, log: logging.Logger, every: float = 1.0, tick: Callable[[], float] = time.monotonic) -> None:
+        self._log, self._every, self._tick = log, every, tick
+        self._next = float("-inf")
+        self.swallowed = 0
+
+    def __call__(self, words: str, failed: BaseException | None = None, **extra: object) -> None:
+        """Log `words` as a warning, or as an error with `failed`'s traceback, unless one was just logged."""
+        now = self._tick()
+        if now < self._next:
+            self.swallowed += 1
+            return
+        self._next = now + self._every
+        level = logging.WARNING if failed is None else logging.ERROR
+        self._log.log(level, words, extra={**extra, "swallowed": self.swallowed}, exc_info=failed)
+        self.swallowed = 0

@@ -176,10 +176,10 @@ async def _alone(settings: Settings, *, serving: bool) -> AsyncIterator[None]:
 
 
 def _told() -> asyncio.Event:
-    """Set by SIGTERM or SIGINT, and when the process that started this worker is gone."""
+    """Set by SIGTERM, SIGINT or SIGHUP (the terminal is closed), and when who started this worker is gone."""
     told = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for name in (signal.SIGTERM, signal.SIGINT):
+    for name in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(name, told.set)
     if os.environ.get(CHILD):
         loop.add_reader(sys.stdin.fileno(), _gone, loop, told)

@@ -13,7 +13,7 @@ from typing import Any
 from aiohttp import StreamReader, web
 from aiohttp.web_protocol import RequestHandler
 
-from bot.door import Seldom
+from bot.logs import Seldom
 
 PATIENCE = 5.0
 """Seconds for a connection's first request to begin, and for any request to be here in full."""

@@ -28,7 +28,11 @@ def together(count: int, command: Sequence[str]) -> int:
             if child.poll() is None:
                 child.terminate()
 
-    for name in (signal.SIGTERM, signal.SIGINT):  # before the first is started: whoever sees one may stop us
+    for name in (
+        signal.SIGTERM,
+        signal.SIGINT,
+        signal.SIGHUP,
+    ):  # before the first is started: whoever sees one may stop us
         signal.signal(name, stop)
     for _ in range(count):
         children.append(subprocess.Popen(command, stdin=subprocess.PIPE, env=environ))

@@ -215,6 +215,29 @@ async def test_a_look_that_a_busy_loop_comes_to_late_is_taken_all_the_same() -> 
         ticks.stop()
 
 
+async def test_what_fails_again_and_again_is_told_of_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    """With the database away each look and the courier wrote a traceback a second."""
+    failed, ticks = asyncio.Event(), Ticks()
+
+    async def look() -> None:
+        looks.append(1)
+        if len(looks) == 3:
+            failed.set()
+        raise OSError("away")
+
+    looks: list[int] = []
+    ticks.every(0.01, "look", look)
+    ticks.start()
+    try:
+        async with asyncio.timeout(30):
+            await failed.wait()
+    finally:
+        ticks.stop()
+    (line,) = [record for record in caplog.records if record.name == "bot.clock"]
+    assert line.exc_info is not None
+    assert line.levelname == "ERROR"
+
+
 # -- how it stops ----------------------------------------------------------------------------------------
 
 

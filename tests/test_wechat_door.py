@@ -33,8 +33,9 @@ from knocking import (
 )
 from pydantic import SecretStr
 
-from bot.door import BODY, NotRecorded, Seldom
+from bot.door import BODY, NotRecorded
 from bot.face import Answer, Article
+from bot.logs import Seldom
 from bot.slow import Runner
 from bot.wechat.codec import Codec
 from bot.wechat.webhook import doors

@@ -16,7 +16,7 @@ from aiohttp import web
 from markupsafe import Markup
 
 from bot import logs
-from bot.door import Seldom
+from bot.logs import Seldom
 from bot.web.qr import qr_svg
 from handlers.asking import Coded, unpack
 from handlers.replies import Choice, Reply
