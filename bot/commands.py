@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -189,5 +190,8 @@ def _not_newer(at: str) -> None:
 
 
 def _away(settings: Settings, failure: Exception) -> Unfit:
+    code = getattr(getattr(failure, "orig", None), "sqlite_errorcode", 0) & 0xFF
+    if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):  # no use in trying again
+        return Unfit("the database file is damaged, or no database at all; `tuanpu restore` a backup.")
     why = Redactor(settings.secrets())(f"{type(failure).__name__}: {failure}".splitlines()[0])
     return Unfit(f"the database cannot be reached: {why}", NOT_NOW)

@@ -63,9 +63,9 @@ class Command:
         out, err = await asyncio.wait_for(self.process.communicate(), PATIENCE)
         return self.process.returncode or 0, out.decode(), err.decode()
 
-    async def told_to_stop(self) -> tuple[int, str, str]:
-        """SIGTERM, and then as `ends`; 10 seconds are all it has."""
-        self.process.terminate()
+    async def told_to_stop(self, how: int = signal.SIGTERM) -> tuple[int, str, str]:
+        """A signal, and then as `ends`; 10 seconds are all it has."""
+        self.process.send_signal(how)
         async with asyncio.timeout(10):
             return await self.ends()
 
@@ -190,7 +190,7 @@ async def test_the_demo_prints_one_url_answers_there_and_ends_when_told(tmp_path
                 with pytest.raises(Unfit, match="running on"):
                     await processes.demo(0, folder, {})
                 stream = await http.get(f"{url}events")  # an open page does not keep it from stopping
-                code, rest, _ = await demo.told_to_stop()
+                code, rest, _ = await demo.told_to_stop(signal.SIGHUP)  # its terminal is closed
                 stream.close()
     assert (code, rest) == (0, "")
     log = [json.loads(line) for line in (folder / "demo.log").read_text().splitlines()]
@@ -310,6 +310,15 @@ async def test_a_database_that_may_not_be_written_is_said_in_one_sentence(
     for begun in (commands.verify(settings), backup(settings, tmp_path / "backup")):
         with pytest.raises(Unfit, match=r"shop\.db cannot be read: Permission denied"):
             await begun
+
+
+async def test_a_file_that_is_no_database_is_said_so_and_no_supervisor_tries_again(tmp_path: Path) -> None:
+    _, settings = config_file(tmp_path)
+    (tmp_path / "shop.db").write_bytes(b"no database, but longer than its header would be" * 100)
+    for begun in (commands.migrate(settings), commands.verify(settings), backup(settings, tmp_path / "backup")):
+        with pytest.raises(Unfit, match="damaged, or no database at all") as why:
+            await begun
+        assert why.value.status == 78
 
 
 async def test_a_terminal_that_knows_no_chinese_gets_its_answer_all_the_same(tmp_path: Path) -> None:
