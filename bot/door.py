@@ -181,6 +181,10 @@ class Door(ABC):
     def write(self, query: Mapping[str, str], told: Told, answer: Answer) -> bytes:
         """The passive reply; b"" when there is nothing to show."""
 
+    def dress(self, told: Told) -> Mapping[str, str]:
+        """The headers of the reply to this."""
+        return self.written
+
     def routes(self, path: str) -> list[web.RouteDef]:
         """GET verifies, POST pushes."""
         return [web.get(path, self.verify, allow_head=False), web.post(path, self.push)]
@@ -210,7 +214,7 @@ class Door(ABC):
             left = self._deadline - (asyncio.get_running_loop().time() - began)
             answer = await self._desk.hear_within(told, left)
             reply = self.write(query, told, answer) if answer is not None and told.kind not in QUIET else b""
-            return web.Response(body=reply, headers=self.written) if reply else self._nothing()
+            return web.Response(body=reply, headers=self.dress(told)) if reply else self._nothing()
         except Refused as refused:
             return self._refuse(request, refused)
         except Unreadable as broken:

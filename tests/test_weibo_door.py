@@ -24,6 +24,7 @@ from knocking import (
     weibo_query,
     weibo_reply,
 )
+from wechatpy.parser import parse_message
 
 from bot.door import BODY, NotRecorded, Unreadable, clean
 from bot.face import Answer, Article
@@ -180,6 +181,51 @@ async def test_an_answer_that_is_not_ready_and_one_that_says_nothing_are_empty(a
         at_weibo.desk.answer = nothing
         assert (await knock(at_weibo, weibo_push()))[:2] == (200, b"")
     assert all(0 < seconds <= 4.5 for seconds in at_weibo.desk.seconds)
+
+
+def in_xml(kind: str, **fields: str) -> bytes:
+    said = {"ToUserName": UID, "FromUserName": FAN, "CreateTime": str(AT), "MsgType": kind, **fields}
+    return (
+        "<xml>" + "".join(f"<{name}><![CDATA[{value}]]></{name}>" for name, value in said.items()) + "</xml>"
+    ).encode()
+
+
+async def test_an_account_that_was_switched_to_xml_is_heard_and_answered_in_xml(at_weibo: House) -> None:
+    """The vendor calls it fully compatible with WeChat's; the desk hears what it hears of JSON."""
+    at_weibo.desk.answer = Answer("您好")
+    status, body, kind = await knock(at_weibo, b" " + in_xml("text", Content="查订单", MsgId="7"))
+    assert (status, kind.partition(";")[0]) == (200, "text/xml")
+    said = parse_message(body)
+    assert said.content == "您好"
+    assert (said.target, said.source) == (FAN, UID)
+    for pushed in (
+        in_xml("text", Content="查订单", MsgId="8"),
+        in_xml("event", Event="subscribe"),
+        in_xml("event", Event="subscribe", EventKey="qrscene_1024", Ticket="T"),
+        in_xml("event", Event="SCAN", EventKey="1024"),
+        in_xml("event", Event="CLICK", EventKey="browse"),
+        in_xml("event", Event="unsubscribe"),
+        in_xml("location", Location_X="39.98", Location_Y="116.3"),
+        in_xml("image", MediaId="F"),
+    ):
+        await knock(at_weibo, pushed)
+    heard, at = at_weibo.desk.heard, datetime.fromtimestamp(AT, UTC)
+    assert [told.kind for told in heard[1:]] == [
+        "text", "follow", "follow", "scan", "click", "unfollow", "location", "image"
+    ]  # fmt: skip
+    assert all((t.channel, t.account, t.who, t.signed, t.at) == ("weibo", UID, FAN, False, at) for t in heard)
+    assert len({told.key for told in heard}) == len(heard)
+    assert [told.data.get("scene_id") for told in heard[3:5]] == ["1024", "1024"]
+    assert heard[5].code == "browse"
+    assert (heard[7].data["lat"], heard[7].data["lon"]) == ("39.98", "116.3")
+    assert heard[8].data["media_id"] == "F"
+
+
+@pytest.mark.parametrize("broken", [b"<xml>", b"<!DOCTYPE x><xml/>", b"<xml><MsgType>text</MsgType></xml>"])
+async def test_xml_that_cannot_be_read_is_answered_with_nothing(at_weibo: House, broken: bytes) -> None:
+    assert (await knock(at_weibo, broken))[:2] == (200, b"")
+    assert at_weibo.desk.heard == []
+    assert at_weibo.counted[-1] == "unreadable"
 
 
 # -- what is heard and said ---------------------------------------------------------------------------------

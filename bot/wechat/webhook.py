@@ -13,13 +13,15 @@ from bot.wechat import events
 from bot.wechat.codec import Codec, Malformed, parse, reply
 from handlers.routing import Told
 
+IN_XML: Mapping[str, str] = {hdrs.CONTENT_TYPE: "text/xml; charset=utf-8"}
+
 
 class WeChatDoor(Door):
     """POST takes the envelope only, unless the account is in plain mode; then the body is anybody's word."""
 
     platform = "wechat"
     nothing = b"success"  # nothing to say, do not ask again (doc: passive reply); never encrypted
-    written = {hdrs.CONTENT_TYPE: "text/xml; charset=utf-8"}  # noqa: RUF012
+    written = IN_XML
 
     def __init__(
         self,

@@ -1,7 +1,8 @@
-"""What a Weibo push means: its JSON becomes Told."""
+"""What a Weibo push means: its JSON becomes Told; so does the XML that an account may have chosen instead."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from hashlib import sha1
 from typing import Any
 
 from bot.door import WORDS, Unreadable
+from bot.wechat import events as wechat
 from handlers.routing import Told
 
 MESSAGES = {"text": "text", "position": "location", "voice": "voice", "image": "image", "mention": "other"}
@@ -38,6 +40,16 @@ _CREATED = re.compile(
 )
 
 Fields = dict[str, Any]
+
+
+# The XML "fully compatible with WeChat's" (doc: push format): its names, and how the JSON calls them.
+_XML_MESSAGES = {"location": "position"}
+_XML_EVENTS = {"subscribe": "follow", "unsubscribe": "unfollow"}
+_XML_DATA = {"Location_X": "latitude", "Location_Y": "longitude", "MediaId": "tovfid", "Ticket": "ticket"}
+
+
+class ToldInXml(Told):
+    """Said in XML, so that it is answered in XML."""
 
 
 def moment(created_at: str) -> datetime | None:
@@ -79,6 +91,30 @@ def told(push: dict[str, Any], *, count: Callable[[str], None]) -> Told:
         at=moment(created),
         **fields,
     )
+
+
+def told_in_xml(parsed: dict[str, Any], *, count: Callable[[str], None]) -> Told:
+    """The same of a push in XML (`bot.wechat.codec.parse`)."""
+    fields = {name: value for name, value in parsed.items() if isinstance(value, str)}
+    kind, event, key = (fields.get(name, "") for name in ("MsgType", "Event", "EventKey"))
+    data = {name: fields[said] for said, name in _XML_DATA.items() if fields.get(said)}
+    if kind.lower() == "event":
+        subtype = _XML_EVENTS.get(event.lower(), event.lower())
+        scene = key.removeprefix("qrscene_") if subtype in ("follow", "scan") else ""
+        if scene:
+            subtype, key = "scan_follow" if subtype == "follow" else "scan", f"QR_SCENE_{scene}"
+        data |= {"subtype": subtype, "key": key}
+    push = {
+        "type": _XML_MESSAGES.get(kind.lower(), kind),
+        "sender_id": fields.get("FromUserName"),
+        "receiver_id": fields.get("ToUserName"),
+        "created_at": fields.get("CreateTime", ""),
+        "text": fields.get("Content", ""),
+        "data": data | {"id": fields.get("MsgId", "")},
+    }
+    heard = told(push, count=count)
+    same = {field.name: getattr(heard, field.name) for field in dataclasses.fields(heard)}
+    return ToldInXml(**same | {"at": wechat.moment(str(push["created_at"]))})
 
 
 def _message(kind: str, words: str, data: dict[str, str], count: Callable[[str], None]) -> Fields:

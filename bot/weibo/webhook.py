@@ -1,4 +1,4 @@
-"""The Weibo door: what comes to /weibo is checked, and answered in Weibo's JSON."""
+"""The Weibo door: what comes to /weibo is checked, and answered in Weibo's JSON, or in the XML it came in."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from collections.abc import Callable, Mapping
 
 from aiohttp import hdrs, web
 
-from bot.door import DEADLINE, Desk, Door, Refused, Watch, fresh, uncounted
+from bot.door import DEADLINE, Desk, Door, Refused, Unreadable, Watch, fresh, uncounted
 from bot.face import Answer
 from bot.settings import Weibo
-from bot.wechat.codec import same, sign
+from bot.wechat import codec as wechat
+from bot.wechat.codec import Malformed, same, sign
+from bot.wechat.webhook import IN_XML
 from bot.weibo import events
 from bot.weibo.codec import parse, reply
 from handlers.routing import Told
@@ -36,10 +38,20 @@ class WeiboDoor(Door):
             raise Refused("stale")
 
     def read(self, query: Mapping[str, str], body: bytes) -> Told:
-        return events.told(parse(body), count=self._count)
+        if not body.lstrip().startswith(b"<"):
+            return events.told(parse(body), count=self._count)
+        try:  # an account may have been switched to XML (doc: push format)
+            return events.told_in_xml(wechat.parse(body), count=self._count)
+        except Malformed as broken:
+            raise Unreadable(str(broken)) from None
 
     def write(self, query: Mapping[str, str], told: Told, answer: Answer) -> bytes:
+        if isinstance(told, events.ToldInXml):
+            return wechat.reply(answer, told.who, told.account, self._clock.timestamp())
         return reply(answer, told.who, told.account)
+
+    def dress(self, told: Told) -> Mapping[str, str]:
+        return IN_XML if isinstance(told, events.ToldInXml) else self.written
 
 
 def doors(
