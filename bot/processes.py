@@ -8,7 +8,6 @@ import errno
 import fcntl
 import logging
 import os
-import signal
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
@@ -24,7 +23,7 @@ from bot.commands import fit, is_there, opened
 from bot.settings import Settings
 from bot.slow import Runner
 from bot.terminal import NOT_NOW, Unfit, complain, say
-from bot.workers import CHILD
+from bot.workers import CHILD, STOPS
 
 ANOTHER = "name another folder with --data"
 SERVE_LOCK = 7_482_002  # one serve without Redis
@@ -176,10 +175,10 @@ async def _alone(settings: Settings, *, serving: bool) -> AsyncIterator[None]:
 
 
 def _told() -> asyncio.Event:
-    """Set by SIGTERM, SIGINT or SIGHUP (the terminal is closed), and when who started this worker is gone."""
+    """Set by a signal that ends, and when the process that started this worker is gone."""
     told = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for name in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for name in STOPS:
         loop.add_signal_handler(name, told.set)
     if os.environ.get(CHILD):
         loop.add_reader(sys.stdin.fileno(), _gone, loop, told)

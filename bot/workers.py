@@ -7,6 +7,7 @@ import signal
 import subprocess
 from collections.abc import Sequence
 
+STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)  # the last: the terminal is closed
 CHILD = "TUANPU_CHILD"  # set in the environment of each
 
 
@@ -28,11 +29,7 @@ def together(count: int, command: Sequence[str]) -> int:
             if child.poll() is None:
                 child.terminate()
 
-    for name in (
-        signal.SIGTERM,
-        signal.SIGINT,
-        signal.SIGHUP,
-    ):  # before the first is started: whoever sees one may stop us
+    for name in STOPS:  # before the first is started: whoever sees one may stop us
         signal.signal(name, stop)
     for _ in range(count):
         children.append(subprocess.Popen(command, stdin=subprocess.PIPE, env=environ))

@@ -129,14 +129,14 @@ async def show(
     left = await stock.left(goods.code)
     words = {s.id: s.word for s in goods.specs}
     deal = goods.deals[0] if goods.deals else None
+    rule = await promises.now(figures)
     steps = []
-    if any(n > 0 for n in left.values()):
+    if rule.stopped is None and any(n > 0 for n in left.values()):
         many = ask.quantity or talk.wanted(goods.code, now)
         steps.append(Choice(f"买 {many} {goods.unit}" if many > 1 else "买", Buy(goods.code, many)))
         if deal is not None:
             steps.append(Choice(f"开团 {deal.size}人 ¥{yuan(deal.price_fen)}", OpenGroup(goods.code)))
     steps.append(Choice("再看看别的", Browse()))
-    rule = await promises.now(figures)
     facts = {
         "rests_until": rule.rests_until if rule.resting(now) else None,
         "cutoff": rule.cutoff,

@@ -209,7 +209,10 @@ async def test_a_shop_that_stops_selling_takes_no_order_in_any_way_until_it_sell
         assert "不接新单" in heard.text, words
     for words in ("买 A11", "买 A11 50g 罐装"):
         assert "不接新单" in (await wang.says(words)).text, "said before a spec or an address is asked for"
-    assert "暂时不接单" in (await mei.says("看 A11")).text
+    card = await mei.says("看 A11")
+    assert "暂时不接单" in card.text
+    assert "买" not in [link.label for link in card.links]
+    assert "还停售着" in (await boss.says("营业")).text
     await mei.pays(waiting)
     await town.settles()
     assert "收到您的付款" in told(mei), "what was ordered may be paid"

@@ -61,7 +61,8 @@ async def open_again(wish: OpenAgain, work: Work, promises: PromiseGlance, figur
     before = await promises.now(figures)
     if before.resting(now):
         await promise.rest(work, None, "", figures)
-    return reply("promise/open", hours=before.hours, cutoff=before.cutoff, rested=before.resting(now))
+    facts = {"hours": before.hours, "cutoff": before.cutoff, "stopped": before.stopped}
+    return reply("promise/open", rested=before.resting(now), **facts)
 
 
 @shop.on("停售 全店", "全店停售", "停止接单", "stop selling")
@@ -77,7 +78,7 @@ async def sell_again(wish: SellAgain, promises: PromiseGlance, figures: Figures)
     """Orders are taken again, once four digits confirm it."""
     stopped = (await promises.now(figures)).stopped
     if stopped is None:
-        return reply("promise/sells")
+        return reply("promise/sells", again=False)
     return confirm("promise/sell_again", SellAgainNow(), digits(), stopped=stopped)
 
 
