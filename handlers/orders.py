@@ -57,7 +57,7 @@ def line_of(order: OrderSeen, intent: Intent | None = None) -> Choice:
     return Choice(f"{words} ¥{yuan(order.total_fen)} {order.word}", intent or ShowOrder(order.no))
 
 
-@shop.on("订单", "我的订单", "查订单", "全部订单", "orders", "my orders")
+@shop.on("订单", "我的订单", "查订单", "全部订单", "我的单子", "我买的东西", "我下的单", "orders", "my orders")
 async def orders(ask: ListOrders, me: Me, orders: OrderGlance) -> Reply:
     """One's orders, newest first."""
     which = Which(ask.which) if ask.which in list(Which) else Which.ALL

@@ -442,6 +442,13 @@ async def test_the_word_address_while_an_order_waits_for_one_does_not_lose_the_o
     assert "合计" in (await mei.says(WHERE)).text
 
 
+@pytest.mark.parametrize("said", ["我的单子", "看看我的单子", "我买的东西", "我下的单"])
+async def test_the_orders_are_shown_by_what_people_call_them(town: Town, said: str) -> None:
+    mei = await customer(town, "小美")
+    await orders(mei, GREEN)
+    assert "您的订单，新的在前：" in (await mei.says(said)).text
+
+
 @pytest.mark.parametrize(("said", "fen"), [("5块5", "¥5.5"), ("退五块五吧", "¥5.5"), ("十块", "¥10")])
 async def test_a_sum_is_heard_as_people_say_it(town: Town, said: str, fen: str) -> None:
     boss, mei = await town.owner(), await customer(town, "小美")
